@@ -1,0 +1,274 @@
+//! The valid configuration: what the program needs, parsed. Values of these types are never half-valid;
+//! `load` builds them or reports every problem. Never holds a secret outside [`Secret`].
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::secret::Secret;
+
+/// Everything a running process needs to know.
+#[derive(Debug)]
+pub struct Config {
+    pub server: ServerConfig,
+    pub admin: AdminConfig,
+    pub log: LogConfig,
+    /// At least one. Ids and hosts are unique.
+    pub apps: Vec<AppConfig>,
+}
+
+/// `[server]`
+#[derive(Clone, Debug)]
+pub struct ServerConfig {
+    pub listen: SocketAddr,
+    /// Worker threads; `None` is one per core.
+    pub workers: Option<usize>,
+    /// Peers whose `X-Forwarded-For` is believed; empty is nobody.
+    pub trusted_proxies: Vec<ipnet::IpNet>,
+}
+
+/// `[admin]`
+#[derive(Clone, Debug)]
+pub struct AdminConfig {
+    /// `None` switches the listener off.
+    pub listen: Option<SocketAddr>,
+}
+
+/// `[log]`
+#[derive(Clone, Debug)]
+pub struct LogConfig {
+    pub format: LogFormat,
+    /// A `tracing` filter such as `info` or `info,cloakroom=debug`.
+    pub level: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    Json,
+    Pretty,
+}
+
+/// One app: provider + session + guard + routes.
+#[derive(Debug)]
+pub struct AppConfig {
+    /// `[a-z0-9-]`, part of cookie names and of every seal.
+    pub id: String,
+    /// Where browsers reach us, e.g. `https://app.example.com`: scheme://host[:port], no slash at the end.
+    pub public_url: PublicUrl,
+    /// Path prefix of our own endpoints: `""` or `/auth`, no slash at the end.
+    pub base_path: String,
+    /// The SPA's origin; equal to `public_url`'s unless the SPA lives on a sibling host.
+    pub app_origin: String,
+    /// Path (on `app_origin`) of the page that shows `?auth_error=`; `/` by default.
+    pub error_path: String,
+    /// Path (on `app_origin`) after logout; `/` by default.
+    pub signed_out_path: String,
+    pub provider: ProviderConfig,
+    pub login: LoginConfig,
+    pub logout: LogoutConfig,
+    pub session: SessionConfig,
+    pub guard: GuardConfig,
+    /// Longest path first.
+    pub routes: Vec<RouteConfig>,
+    pub spa: Option<SpaConfig>,
+}
+
+/// An origin of ours, taken apart once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublicUrl {
+    /// `https://app.example.com` or `http://localhost:8080`: what browsers send as `Origin`.
+    pub origin: String,
+    /// `app.example.com` or `localhost:8080`: what browsers send as `Host`.
+    pub host: String,
+    pub https: bool,
+}
+
+/// `[provider]`
+#[derive(Clone, Debug)]
+pub struct ProviderConfig {
+    /// Compared as a string, never normalised.
+    pub issuer: String,
+    pub client_id: String,
+    pub client_secret: Secret<String>,
+    pub auth_method: ClientAuthMethod,
+    /// Contains `openid`.
+    pub scopes: Vec<String>,
+    /// Default: issuer + `/.well-known/openid-configuration`.
+    pub discovery_url: Option<String>,
+    /// Endpoint overrides; win over the metadata document.
+    pub endpoints: EndpointOverrides,
+    pub ca_file: Option<PathBuf>,
+    pub proxy: Option<String>,
+    /// Split horizon: host name → address to connect to.
+    pub resolve: BTreeMap<String, SocketAddr>,
+    /// e.g. `https://login.example.com/{tenantid}/v2.0`, with the tenants it may stand for.
+    pub issuer_template: Option<String>,
+    pub allowed_tenants: Vec<String>,
+    /// Extra parameters of every authorization request; never a protocol parameter.
+    pub authorize_params: BTreeMap<String, String>,
+    /// JWS algorithms accepted for ID tokens, e.g. `RS256`.
+    pub algorithms: Vec<String>,
+    pub clock_skew: Duration,
+    /// Oldest acceptable `iat` of an ID token; `None` is any age.
+    pub id_token_max_age: Option<Duration>,
+    /// Other audiences an ID token may name beside us.
+    pub trusted_audiences: Vec<String>,
+    /// Read userinfo at login and merge it under the ID token's claims.
+    pub userinfo: bool,
+    /// Access-token life when the token response has no `expires_in`.
+    pub default_token_lifetime: Duration,
+    pub timeout: Duration,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct EndpointOverrides {
+    pub authorization: Option<String>,
+    pub token: Option<String>,
+    pub jwks: Option<String>,
+    pub userinfo: Option<String>,
+    pub end_session: Option<String>,
+    pub revocation: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientAuthMethod {
+    ClientSecretBasic,
+    ClientSecretPost,
+}
+
+/// `[login]`
+#[derive(Clone, Debug)]
+pub struct LoginConfig {
+    /// Life of one attempt; at most ten minutes.
+    pub max_age: Duration,
+    /// Attempts that one browser may have open.
+    pub max_parallel: usize,
+    /// Which of `prompt login_hint ui_locales acr_values max_age scope` the SPA may set.
+    pub allowed_params: Vec<String>,
+    /// This many failed or immediately repeated logins …
+    pub loop_limit: usize,
+    /// … within this time are a loop, and are stopped.
+    pub loop_window: Duration,
+}
+
+/// `[logout]`
+#[derive(Clone, Debug)]
+pub struct LogoutConfig {
+    pub mode: LogoutMode,
+    /// Name of the return parameter; `post_logout_redirect_uri` by the standard.
+    pub redirect_param: String,
+    pub revoke: Revoke,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogoutMode {
+    RpInitiated,
+    Local,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Revoke {
+    Refresh,
+    Access,
+    None,
+}
+
+/// `[session]`
+#[derive(Debug)]
+pub struct SessionConfig {
+    /// The first seals; all open.
+    pub keys: Vec<CookieKey>,
+    pub idle_timeout: Duration,
+    pub max_age: Duration,
+    /// Claims that `GET /session` may show.
+    pub claims: Vec<String>,
+    /// Refresh this long before the access token ends.
+    pub refresh_before: Duration,
+    /// Bytes of all our cookies together; 7000 by default.
+    pub cookie_budget: usize,
+}
+
+/// One key of the ring.
+#[derive(Clone, Debug)]
+pub struct CookieKey {
+    /// 1–16 characters of `[a-zA-Z0-9._-]`; only its hash prefix travels in cookies.
+    pub id: String,
+    pub bytes: Secret<[u8; 32]>,
+}
+
+/// `[guard]`
+#[derive(Clone, Debug)]
+pub struct GuardConfig {
+    /// Lower-case header name; `x-csrf` by default, value `1`.
+    pub csrf_header: String,
+    /// Exact origins that may call, `app_origin` and `public_url.origin` always among them.
+    pub origins: Vec<String>,
+}
+
+/// `[[routes]]`
+#[derive(Clone, Debug)]
+pub struct RouteConfig {
+    /// Normalised, starts with `/`, no slash at the end; matches whole segments.
+    pub path: String,
+    pub upstream: Upstream,
+    pub token: TokenSource,
+    /// Upper case; empty is `GET HEAD POST PUT PATCH DELETE OPTIONS`.
+    pub methods: Vec<String>,
+    /// Remove `path` before forwarding.
+    pub strip_prefix: bool,
+    /// GET and HEAD may come without the CSRF header (downloads, images), guarded by Fetch Metadata.
+    pub header_free: bool,
+    /// `Sec-Fetch-Dest` values beside `empty` that this route serves, e.g. `image`, `document`.
+    pub fetch_dest: Vec<String>,
+    /// Media types that a `document` request may see inline.
+    pub inline_types: Vec<String>,
+    /// Request cookies that go upstream; ours never do.
+    pub forward_cookies: Vec<String>,
+    /// Upstream cookies that reach the browser; ours never do.
+    pub response_cookies: Vec<String>,
+    /// `Cache-Control: private` of the upstream is kept either way; this adds it when the upstream is silent.
+    pub cache_private: bool,
+    /// Largest request body, bytes.
+    pub body_limit: u64,
+    pub connect_timeout: Duration,
+    /// Until the response head.
+    pub response_timeout: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenSource {
+    /// The access token of the login.
+    Login,
+    /// No token, no session needed.
+    None,
+}
+
+/// Where a route goes: one fixed host, no path tricks.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Upstream {
+    pub tls: bool,
+    /// Host as sent in `Host`, with the port if it is not the scheme's.
+    pub authority: String,
+    /// Name to resolve and to verify.
+    pub host: String,
+    pub port: u16,
+    /// Path prefix, `""` or `/v1`, no slash at the end.
+    pub prefix: String,
+}
+
+/// `[spa]`
+#[derive(Clone, Debug)]
+pub struct SpaConfig {
+    pub source: SpaSource,
+    /// `Content-Security-Policy` of the SPA's pages.
+    pub csp: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SpaSource {
+    /// A folder, listed once; `true` lists it again on every request (dev).
+    Folder(PathBuf, bool),
+    /// A dev server to proxy, e.g. `http://localhost:5173` (dev only).
+    DevServer(Upstream),
+}

@@ -1,0 +1,1 @@
+//! What outlives a request on the server: the deny list. Never holds a token in the clear.

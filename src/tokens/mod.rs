@@ -1,0 +1,1 @@
+//! Which access token a route gets, and when it is refreshed. Never talks HTTP to an upstream.

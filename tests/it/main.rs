@@ -1,0 +1,1 @@
+//! The integration suite: real servers on port 0, real sockets.
