@@ -1,8 +1,7 @@
-//! Keeps secrets out of sight, and makes the random values that must not be guessed.
+//! Keeps secrets out of sight, and makes random values that must not be guessed.
 //! A [`Secret`] never prints, compares in constant time and is wiped when dropped; nothing may copy one into an error or a log.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -61,45 +60,24 @@ pub fn constant_time_eq(a: &[u8], b: &[u8]) -> bool {
     a.ct_eq(b).into()
 }
 
-/// A source of unguessable bytes: the operating system's, or a repeatable one for tests.
-#[derive(Clone)]
-pub struct Random(Source);
-
-#[derive(Clone)]
-enum Source {
-    System,
-    /// SplitMix64, seeded: good enough to make tests repeat, never to make a secret.
-    Seeded(Arc<Mutex<u64>>),
-}
-
-impl fmt::Debug for Random {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.0 {
-            Source::System => "Random(system)",
-            Source::Seeded(_) => "Random(seeded)",
-        })
-    }
-}
+/// The source of unguessable bytes: the operating system. Passed as an argument, so that a signature tells who makes secrets.
+#[derive(Clone, Debug)]
+pub struct Random(());
 
 impl Random {
     /// The operating system's generator.
     pub fn system() -> Self {
-        Self(Source::System)
-    }
-
-    /// A repeatable sequence, for tests.
-    #[cfg(test)]
-    pub fn seeded(seed: u64) -> Self {
-        Self(Source::Seeded(Arc::new(Mutex::new(seed))))
+        Self(())
     }
 
     /// `N` unguessable bytes.
     ///
     /// # Panics
     /// When the operating system cannot give random bytes: going on with guessable ones would be worse than stopping.
+    #[expect(clippy::expect_used, reason = "no random bytes, no service: see Panics above")]
     pub fn bytes<const N: usize>(&self) -> [u8; N] {
         let mut out = [0; N];
-        self.fill(&mut out);
+        getrandom::fill(&mut out).expect("the operating system gives random bytes");
         out
     }
 
@@ -107,29 +85,6 @@ impl Random {
     pub fn token<const N: usize>(&self) -> String {
         URL_SAFE_NO_PAD.encode(self.bytes::<N>())
     }
-
-    #[expect(clippy::expect_used, reason = "no random bytes, no service: see Panics above")]
-    fn fill(&self, out: &mut [u8]) {
-        match &self.0 {
-            Source::System => {
-                getrandom::fill(out).expect("the operating system gives random bytes")
-            }
-            Source::Seeded(state) => {
-                let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
-                for byte in out {
-                    *byte = split_mix(&mut state);
-                }
-            }
-        }
-    }
-}
-
-fn split_mix(state: &mut u64) -> u8 {
-    *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    let mut z = *state;
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    (z ^ (z >> 31)).to_le_bytes()[0]
 }
 
 #[cfg(test)]

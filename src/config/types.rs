@@ -54,7 +54,7 @@ pub enum LogFormat {
 pub struct AppConfig {
     /// `[a-z0-9-]`, part of cookie names and of every seal.
     pub id: String,
-    /// Where browsers reach us, e.g. `https://app.example.com`: scheme://host[:port], no slash at the end.
+    /// Where browsers reach us, e.g. `https://app.example.com`: scheme, host and port, no slash at the end.
     pub public_url: PublicUrl,
     /// Path prefix of our own endpoints: `""` or `/auth`, no slash at the end.
     pub base_path: String,

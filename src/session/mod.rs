@@ -1,1 +1,36 @@
 //! The session in the browser: record, seal, key ring, chunks, cookies. Never logs, never talks to the network.
+
+mod codec;
+mod cookies;
+mod jar;
+mod key_ring;
+mod login_cookie;
+mod logout_cookie;
+mod names;
+mod record;
+mod set_cookie;
+mod xaes;
+
+#[cfg(test)]
+mod tests;
+
+pub use cookies::{OpenSession, Opened, SessionCookies};
+pub use key_ring::{Identity, KeyRing};
+pub use login_cookie::LoginCookieError;
+pub use logout_cookie::LogoutTicket;
+pub use record::{LoginAttempt, SessionId, SessionRecord};
+
+/// Why something cannot be sealed, or a key ring cannot be built.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SessionError {
+    #[error("no cookie key is configured")]
+    NoKey,
+    #[error("two cookie keys have ids that cannot be told apart; rename one")]
+    KeyIdCollision,
+    #[error(
+        "the session needs {needed} bytes of cookies, {budget} are allowed; shorten the tokens at the authorization server"
+    )]
+    OverBudget { needed: usize, budget: usize },
+    #[error("sealing failed")]
+    Seal,
+}

@@ -1,0 +1,153 @@
+//! Which key seals and which keys open. One seals, any number open, so that rotation logs nobody out.
+//! A value names its key; nothing is ever tried under several keys (AES-GCM does not commit to its key).
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::{Digest as _, Sha256};
+
+use super::SessionError;
+use super::xaes::{NONCE, Xaes};
+use crate::config::CookieKey;
+use crate::secret::Random;
+
+/// The format of a sealed value: version ‖ key id ‖ nonce ‖ ciphertext ‖ tag, in base64url.
+const VERSION: u8 = 1;
+const KEY_ID: usize = 4;
+const HEADER: usize = 1 + KEY_ID + NONCE;
+
+/// What a sealed value is for. Each purpose has keys of its own (KM-05), so that none passes for another (CK-06).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+pub enum Purpose {
+    Record,
+    Activity,
+    LogoutHint,
+    LogoutTicket,
+    Login,
+}
+
+const PURPOSES: [(Purpose, &str); 5] = [
+    (Purpose::Record, "record"),
+    (Purpose::Activity, "activity"),
+    (Purpose::LogoutHint, "logout-hint"),
+    (Purpose::LogoutTicket, "logout-ticket"),
+    (Purpose::Login, "login"),
+];
+
+/// Who a seal belongs to: part of every AAD, so that no other app, deployment or client opens it.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    pub app_id: String,
+    pub issuer: String,
+    pub client_id: String,
+    /// On plain-HTTP loopback the port, which then is part of the cookie names.
+    pub port: Option<u16>,
+}
+
+/// Why a value does not open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpenFailure {
+    /// Another version or a key that we do not have: perhaps a newer release's. The cookie is kept.
+    Unknown,
+    /// Does not authenticate.
+    Invalid,
+}
+
+/// Prepared keys. The first seals, all open.
+pub struct KeyRing {
+    keys: Vec<RingKey>,
+}
+
+struct RingKey {
+    id: [u8; KEY_ID],
+    /// By purpose, in the order of [`PURPOSES`].
+    ciphers: Vec<Xaes>,
+}
+
+impl KeyRing {
+    /// Prepares `keys`; the first seals.
+    pub fn new(keys: &[CookieKey]) -> Result<Self, SessionError> {
+        let mut ring: Vec<RingKey> = Vec::with_capacity(keys.len());
+        for key in keys {
+            let id = key_id(&key.id);
+            if ring.iter().any(|other| other.id == id) {
+                return Err(SessionError::KeyIdCollision);
+            }
+            let ciphers = PURPOSES.iter().map(|(_, label)| derive(key, label)).collect();
+            ring.push(RingKey { id, ciphers });
+        }
+        if ring.is_empty() { Err(SessionError::NoKey) } else { Ok(Self { keys: ring }) }
+    }
+
+    /// Seals `plain` for `purpose`.
+    pub fn seal(
+        &self,
+        purpose: Purpose,
+        plain: &[u8],
+        context: &[&[u8]],
+        random: &Random,
+    ) -> Result<String, SessionError> {
+        let key = self.keys.first().ok_or(SessionError::NoKey)?;
+        let cipher = key.ciphers.get(purpose as usize).ok_or(SessionError::Seal)?;
+        let nonce = random.bytes::<NONCE>();
+        let aad = aad(purpose, key.id, context);
+        let sealed = cipher.seal(&nonce, plain, &aad).ok_or(SessionError::Seal)?;
+        let mut value = Vec::with_capacity(HEADER + sealed.len());
+        value.push(VERSION);
+        value.extend_from_slice(&key.id);
+        value.extend_from_slice(&nonce);
+        value.extend_from_slice(&sealed);
+        Ok(URL_SAFE_NO_PAD.encode(value))
+    }
+
+    /// Opens `value`, which must have been sealed for the same purpose and context.
+    pub fn open(
+        &self,
+        purpose: Purpose,
+        value: &str,
+        context: &[&[u8]],
+    ) -> Result<Vec<u8>, OpenFailure> {
+        let bytes = URL_SAFE_NO_PAD.decode(value).map_err(|_| OpenFailure::Invalid)?;
+        let (version, rest) = bytes.split_first().ok_or(OpenFailure::Invalid)?;
+        if *version != VERSION {
+            return Err(OpenFailure::Unknown);
+        }
+        let (id, rest) = rest.split_first_chunk::<KEY_ID>().ok_or(OpenFailure::Invalid)?;
+        let (nonce, sealed) = rest.split_first_chunk::<NONCE>().ok_or(OpenFailure::Invalid)?;
+        let key = self.keys.iter().find(|key| key.id == *id).ok_or(OpenFailure::Unknown)?;
+        let cipher = key.ciphers.get(purpose as usize).ok_or(OpenFailure::Invalid)?;
+        cipher.open(nonce, sealed, &aad(purpose, *id, context)).ok_or(OpenFailure::Invalid)
+    }
+}
+
+/// Length-delimited, so that no two contexts read alike (CVE-2023-35941 taught that).
+fn aad(purpose: Purpose, key_id: [u8; KEY_ID], context: &[&[u8]]) -> Vec<u8> {
+    let label = PURPOSES.get(purpose as usize).map_or("", |(_, label)| label);
+    let mut aad = Vec::with_capacity(160);
+    for part in [b"cloakroom".as_slice(), &[VERSION], &key_id, label.as_bytes()]
+        .iter()
+        .chain(context.iter())
+    {
+        aad.extend_from_slice(&(part.len() as u64).to_be_bytes());
+        aad.extend_from_slice(part);
+    }
+    aad
+}
+
+fn derive(key: &CookieKey, label: &str) -> Xaes {
+    // HMAC takes keys of every length; a key it refuses would be a bug that the vectors show.
+    let mac = Hmac::<Sha256>::new_from_slice(key.bytes.expose());
+    let bytes: [u8; 32] = mac.map_or([0; 32], |mut mac| {
+        mac.update(b"cloakroom cookie key v1 ");
+        mac.update(label.as_bytes());
+        mac.finalize().into_bytes().into()
+    });
+    Xaes::new(&bytes)
+}
+
+fn key_id(id: &str) -> [u8; KEY_ID] {
+    let digest: [u8; 32] = Sha256::digest(id.as_bytes()).into();
+    let [a, b, c, d, ..] = digest;
+    [a, b, c, d]
+}

@@ -1,0 +1,374 @@
+//! Attacks on the session cookies, row by row.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::codec::{decode_login, decode_record, decode_timed};
+use super::xaes::Xaes;
+use super::*;
+use crate::clock::Timestamp;
+use crate::config::{CookieKey, SessionConfig};
+use crate::secret::{Random, Secret};
+
+const NOW: Timestamp = Timestamp(1_000_000);
+
+fn key(id: &str, byte: u8) -> CookieKey {
+    CookieKey { id: id.to_owned(), bytes: Secret::new([byte; 32]) }
+}
+
+fn cookies_of(keys: &[CookieKey], app: &str, issuer: &str) -> SessionCookies {
+    let config = SessionConfig {
+        keys: Vec::new(),
+        idle_timeout: Duration::from_secs(1_800),
+        max_age: Duration::from_secs(28_800),
+        claims: Vec::new(),
+        refresh_before: Duration::from_secs(60),
+        cookie_budget: 7_000,
+    };
+    let identity = Identity {
+        app_id: app.to_owned(),
+        issuer: issuer.to_owned(),
+        client_id: "web".to_owned(),
+        port: None,
+    };
+    SessionCookies::new(
+        Arc::new(KeyRing::new(keys).unwrap()),
+        identity,
+        &config,
+        "",
+        Random::system(),
+    )
+}
+
+fn cookies() -> SessionCookies {
+    cookies_of(&[key("k1", 7)], "app", "https://op.example")
+}
+
+fn record(access_token: &str) -> SessionRecord {
+    SessionRecord {
+        session_id: SessionId::new([9; 16]),
+        generation: 1,
+        subject: "alice".to_owned(),
+        op_sid: Some("op-session".to_owned()),
+        auth_time: Some(NOW),
+        acr: None,
+        created: NOW,
+        expires: NOW.plus(Duration::from_secs(28_800)),
+        sealed_at: NOW,
+        access_token: Secret::from(access_token),
+        access_expires: NOW.plus(Duration::from_secs(300)),
+        refresh_token: Some(Secret::from("refresh-token")),
+        scope: Some("openid".to_owned()),
+        claims: "{\"sub\":\"alice\"}".to_owned(),
+        id_token: Some(Secret::from("head.body.signature")),
+        extensions: vec![(7, vec![1, 2, 3])],
+    }
+}
+
+/// What a browser would send back after these `Set-Cookie` lines.
+fn jar_of(lines: &[String]) -> String {
+    let kept = lines.iter().filter(|line| !line.contains("Max-Age=0"));
+    kept.map(|line| line.split(';').next().unwrap()).collect::<Vec<_>>().join("; ")
+}
+
+fn sealed(cookies: &SessionCookies, token: &str) -> String {
+    jar_of(&cookies.seal(&record(token), &[], NOW).unwrap())
+}
+
+fn attempt(state: &str, started: Timestamp) -> LoginAttempt {
+    LoginAttempt {
+        state: state.to_owned(),
+        nonce: "n".repeat(43),
+        verifier: Secret::new("v".repeat(43)),
+        return_to: "/reports#today".to_owned(),
+        started,
+        max_age: None,
+        acr_values: None,
+    }
+}
+
+#[test]
+fn xaes_matches_the_published_vectors() {
+    let nonce = b"ABCDEFGHIJKLMNOPQRSTUVWX";
+    for (byte, aad, expected) in [
+        (1, "", "ce546ef63c9cc60765923609b33a9a1974e96e52daf2fcf7075e2271"),
+        (3, "c2sp.org/XAES-256-GCM", "986ec1832593df5443a179437fd083bf3fdb41abd740a21f71eb769d"),
+    ] {
+        let sealed = Xaes::new(&[byte; 32]).seal(nonce, b"XAES-256-GCM", aad.as_bytes()).unwrap();
+        let hex: String = sealed.iter().fold(String::new(), |hex, b| format!("{hex}{b:02x}"));
+        assert_eq!(hex, expected);
+        assert_eq!(
+            Xaes::new(&[byte; 32]).open(nonce, &sealed, aad.as_bytes()).unwrap(),
+            b"XAES-256-GCM"
+        );
+    }
+}
+
+// proves: CK-01, CK-02, CK-03
+#[test]
+fn every_cookie_is_secure_http_only_strict_and_host_locked() {
+    for line in cookies().seal(&record("opaque"), &[], NOW).unwrap() {
+        assert!(line.contains("; Secure") && line.contains("; HttpOnly"), "{line}");
+        assert!(line.contains("SameSite=Strict") && !line.contains("Domain"), "{line}");
+        let host_locked = line.starts_with("__Host-Http-app-") && line.contains("; Path=/;");
+        let hint = line.starts_with("__Secure-app-hint=") && line.contains("; Path=/logout;");
+        assert!(host_locked || hint, "{line}");
+    }
+}
+
+#[test]
+fn what_was_sealed_opens_and_the_id_token_stays_out_of_the_record() {
+    let cookies = cookies();
+    let jar = sealed(&cookies, "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhIn0.c2ln");
+    let Opened::Open(session) = cookies.open(&[&jar], NOW) else { panic!("not open") };
+    assert_eq!(session.record.access_token.expose(), "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhIn0.c2ln");
+    assert_eq!(session.record.extensions, vec![(7, vec![1, 2, 3])]);
+    assert_eq!(session.last_seen, NOW);
+    assert!(session.record.id_token.is_none());
+    let hint = cookies.logout_hint(&[&jar], &session.record.session_id).unwrap();
+    assert_eq!(hint.expose(), "head.body.signature");
+    assert!(cookies.logout_hint(&[&jar], &SessionId::new([1; 16])).is_none());
+}
+
+// proves: CK-04
+#[test]
+fn no_cookie_holds_a_token_or_its_encoding() {
+    let jar = sealed(&cookies(), "visible-access-token");
+    for needle in ["visible", "refresh-token", "head.body", "dmlzaWJsZS"] {
+        assert!(!jar.contains(needle), "{needle} is in {jar}");
+    }
+}
+
+// proves: CK-05
+#[test]
+fn flipping_any_character_is_no_session_and_never_an_error() {
+    let cookies = cookies();
+    let jar = sealed(&cookies, "opaque");
+    let value_at = jar.find('=').unwrap() + 1;
+    let end = jar.find(';').unwrap();
+    for at in value_at..end {
+        let mut bytes = jar.clone().into_bytes();
+        bytes[at] = if bytes[at] == b'A' { b'B' } else { b'A' };
+        let flipped = String::from_utf8(bytes).unwrap();
+        assert!(!matches!(cookies.open(&[&flipped], NOW), Opened::Open(_)), "byte {at}");
+    }
+}
+
+// proves: CK-06, KM-05
+#[test]
+fn a_value_opens_only_for_its_own_purpose_app_issuer_and_name() {
+    let cookies = cookies();
+    let login = jar_of(&cookies.seal_login(&attempt("state", NOW), &[], 10, NOW));
+    let as_session = format!("__Host-Http-app-t.0={}", login.split_once('=').unwrap().1);
+    assert!(matches!(cookies.open(&[&as_session], NOW), Opened::Invalid));
+
+    let jar = sealed(&cookies, "opaque");
+    let other_issuer = cookies_of(&[key("k1", 7)], "app", "https://other.example");
+    assert!(matches!(other_issuer.open(&[&jar], NOW), Opened::Invalid));
+    let other_app = cookies_of(&[key("k1", 7)], "other", "https://op.example");
+    let renamed = jar.replace("-app-", "-other-");
+    assert!(matches!(other_app.open(&[&renamed], NOW), Opened::Invalid));
+}
+
+// proves: CK-07
+#[test]
+fn duplicates_and_look_alike_names_are_not_a_session() {
+    let cookies = cookies();
+    let jar = sealed(&cookies, "opaque");
+    let doubled = format!("{jar}; __Host-Http-app-t.0=planted");
+    assert!(matches!(cookies.open(&[&doubled], NOW), Opened::Invalid));
+    let miscased = jar.replace("__Host-Http", "__host-http");
+    assert!(matches!(cookies.open(&[&miscased], NOW), Opened::None));
+    let quoted = jar.replace("t.0=", "t.0=\"");
+    assert!(matches!(cookies.open(&[&quoted], NOW), Opened::Invalid));
+}
+
+// proves: CK-08
+#[test]
+fn big_tokens_are_split_and_too_big_ones_are_a_clear_error() {
+    let cookies = cookies();
+    for kib in [1, 3, 4] {
+        let token = "t".repeat(kib * 1024);
+        let lines = cookies.seal(&record(&token), &[], NOW).unwrap();
+        assert!(lines.iter().all(|line| line.len() <= 4096), "a browser drops this");
+        let jar = jar_of(&lines);
+        let Opened::Open(session) = cookies.open(&[&jar], NOW) else { panic!("{kib} KiB") };
+        assert_eq!(session.record.access_token.expose(), &token);
+    }
+    for kib in [8, 16, 64] {
+        let error = cookies.seal(&record(&"t".repeat(kib * 1024)), &[], NOW).unwrap_err();
+        assert!(matches!(error, SessionError::OverBudget { budget: 7_000, .. }));
+    }
+}
+
+// proves: CK-09
+#[test]
+fn missing_extra_and_a_thousand_chunks_are_no_session_and_stale_ones_are_deleted() {
+    let cookies = cookies();
+    let jar = sealed(&cookies, &"t".repeat(4 * 1024));
+    let without_second: Vec<&str> = jar.split("; ").filter(|c| !c.contains("-t.1=")).collect();
+    assert!(matches!(cookies.open(&[&without_second.join("; ")], NOW), Opened::Invalid));
+    let without_first: Vec<&str> = jar.split("; ").filter(|c| !c.contains("-t.0=")).collect();
+    assert!(matches!(cookies.open(&[&without_first.join("; ")], NOW), Opened::Invalid));
+    let extra = format!("{jar}; __Host-Http-app-t.2=AAAA");
+    assert!(matches!(cookies.open(&[&extra], NOW), Opened::Invalid));
+    let many: Vec<String> = (0..1000).map(|n| format!("__Host-Http-app-t.{n}=A")).collect();
+    assert!(matches!(cookies.open(&[&many.join("; ")], NOW), Opened::Invalid));
+
+    let smaller = cookies.seal(&record("small"), &[&jar], NOW).unwrap();
+    let deletion = smaller.iter().find(|line| line.starts_with("__Host-Http-app-t.1=;")).unwrap();
+    assert!(deletion.contains("Max-Age=0") && deletion.contains("; Secure"), "{deletion}");
+}
+
+// proves: CK-11, CK-12
+#[test]
+fn idle_and_absolute_ends_are_enforced_from_sealed_content() {
+    let cookies = cookies();
+    let jar = sealed(&cookies, "opaque");
+    let after = |seconds| NOW.plus(Duration::from_secs(seconds));
+    assert!(matches!(cookies.open(&[&jar], after(1_799)), Opened::Open(_)));
+    assert!(matches!(cookies.open(&[&jar], after(1_800)), Opened::Expired));
+
+    // Active every ten minutes: lives to the absolute end, and not a second longer.
+    let mut jar = jar;
+    for at in (600..28_800).step_by(600) {
+        let Opened::Open(session) = cookies.open(&[&jar], after(at)) else { panic!("at {at}") };
+        let line = cookies.touch(&session, after(at)).unwrap();
+        let fresh = line.split(';').next().unwrap();
+        let rest: Vec<&str> =
+            jar.split("; ").filter(|c| !c.starts_with("__Host-Http-app-a=")).collect();
+        jar = format!("{}; {fresh}", rest.join("; "));
+    }
+    assert!(matches!(cookies.open(&[&jar], after(28_799)), Opened::Open(_)));
+    assert!(matches!(cookies.open(&[&jar], after(28_800)), Opened::Expired));
+}
+
+#[test]
+fn the_activity_cookie_is_resealed_at_most_every_tenth_of_the_idle_time() {
+    let cookies = cookies();
+    let jar = sealed(&cookies, "opaque");
+    let Opened::Open(session) = cookies.open(&[&jar], NOW) else { panic!("not open") };
+    assert!(cookies.touch(&session, NOW.plus(Duration::from_secs(179))).is_none());
+    assert!(cookies.touch(&session, NOW.plus(Duration::from_secs(180))).is_some());
+}
+
+// proves: CK-14
+#[test]
+fn clearing_repeats_the_attributes_of_setting() {
+    let cookies = cookies();
+    let lines = cookies.seal(&record("opaque"), &[], NOW).unwrap();
+    let jar = jar_of(&lines);
+    let attributes = |line: &str| {
+        let (name, rest) = line.split_once('=').unwrap();
+        let keep = |part: &&str| {
+            ["Path", "Secure", "HttpOnly", "SameSite"].iter().any(|a| part.trim().starts_with(a))
+        };
+        let mut kept: Vec<String> =
+            rest.split(';').skip(1).filter(keep).map(|p| p.trim().to_owned()).collect();
+        kept.sort();
+        (name.to_owned(), kept)
+    };
+    let mut set: Vec<_> = lines.iter().map(|line| attributes(line)).collect();
+    let mut cleared: Vec<_> = cookies.clear(&[&jar]).iter().map(|line| attributes(line)).collect();
+    set.sort();
+    cleared.sort();
+    assert_eq!(set, cleared);
+}
+
+// proves: CK-15, CB-01
+#[test]
+fn ten_attempts_live_side_by_side_and_two_hundred_do_not_overflow() {
+    let cookies = cookies();
+    let mut jar: Vec<(String, String)> = Vec::new();
+    for n in 0..200_u64 {
+        let line = jar.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join("; ");
+        let at = NOW.plus(Duration::from_secs(n));
+        for set in cookies.seal_login(&attempt(&format!("state-{n}"), at), &[&line], 10, at) {
+            let (name, value) = set.split(';').next().unwrap().split_once('=').unwrap();
+            jar.retain(|(other, _)| other != name);
+            if !value.is_empty() {
+                assert!(set.contains("SameSite=Lax"), "{set}");
+                jar.push((name.to_owned(), value.to_owned()));
+            }
+        }
+    }
+    assert_eq!(jar.len(), 10);
+    let line = jar.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join("; ");
+    let now = NOW.plus(Duration::from_secs(200));
+    for n in 190..200 {
+        assert_eq!(
+            cookies.open_login(&[&line], &format!("state-{n}"), now).unwrap().return_to,
+            "/reports#today"
+        );
+    }
+    assert_eq!(
+        cookies.open_login(&[&line], "state-0", now).unwrap_err(),
+        LoginCookieError::Missing
+    );
+    let late = NOW.plus(Duration::from_secs(900));
+    assert_eq!(
+        cookies.open_login(&[&line], "state-199", late).unwrap_err(),
+        LoginCookieError::Expired
+    );
+}
+
+// proves: KM-02
+#[test]
+fn rotation_logs_nobody_out_and_an_unknown_key_keeps_the_cookies() {
+    let old = cookies();
+    let jar = sealed(&old, "opaque");
+    let rotated = cookies_of(&[key("k2", 8), key("k1", 7)], "app", "https://op.example");
+    assert!(matches!(rotated.open(&[&jar], NOW), Opened::Open(_)));
+    let new_jar = sealed(&rotated, "opaque");
+    assert!(matches!(old.open(&[&new_jar], NOW), Opened::Unknown));
+    let retired = cookies_of(&[key("k2", 8)], "app", "https://op.example");
+    assert!(matches!(retired.open(&[&jar], NOW), Opened::Unknown));
+    // A newer format of a later release is not an attack either.
+    let newer = with_version_2(&jar);
+    assert!(matches!(old.open(&[&newer], NOW), Opened::Unknown));
+}
+
+/// The jar with the version byte of the first record chunk set to 2.
+fn with_version_2(jar: &str) -> String {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    let (head, rest) = jar.split_once("t.0=").unwrap();
+    let (value, tail) = rest.split_once(';').unwrap();
+    let mut bytes = URL_SAFE_NO_PAD.decode(value).unwrap();
+    bytes[0] = 2;
+    format!("{head}t.0={};{tail}", URL_SAFE_NO_PAD.encode(bytes))
+}
+
+#[test]
+fn a_logout_ticket_lives_two_minutes() {
+    let cookies = cookies();
+    let jar = jar_of(&[cookies.seal_logout_ticket(Some(&Secret::from("a.b.c")), NOW)]);
+    let fresh = cookies.open_logout_ticket(&[&jar], NOW.plus(Duration::from_secs(119))).unwrap();
+    assert_eq!(fresh.id_token.unwrap().expose(), "a.b.c");
+    assert!(cookies.open_logout_ticket(&[&jar], NOW.plus(Duration::from_secs(120))).is_none());
+}
+
+proptest! {
+    #[test]
+    fn any_cookie_header_is_read_without_panic(header in ".{0,400}", value in "[A-Za-z0-9_-]{0,300}") {
+        let cookies = cookies();
+        let planted = format!("__Host-Http-app-t.0={value}; {header}");
+        let opened = matches!(cookies.open(&[&planted, &header], NOW), Opened::Open(_));
+        prop_assert!(!opened);
+    }
+
+    #[test]
+    fn any_bytes_decode_without_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+        let _ = (decode_record(&bytes), decode_login(&bytes), decode_timed(&bytes));
+    }
+
+    #[test]
+    fn any_token_survives_the_round_trip(token in "[ -~]{1,200}") {
+        let cookies = cookies();
+        let jar = sealed(&cookies, &token);
+        let Opened::Open(session) = cookies.open(&[&jar], NOW) else { panic!("not open") };
+        prop_assert_eq!(session.record.access_token.expose(), &token);
+    }
+}
