@@ -1,0 +1,27 @@
+# syntax=docker/dockerfile:1
+# The image: one binary, certificates, no shell, nobody's home. Build it with `make image`.
+
+FROM rust:1.95-slim-bookworm AS build
+WORKDIR /src
+COPY . .
+RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/src/target/release \
+    scripts/build-release && cp -a target/image /image
+
+# glibc, libgcc and ca-certificates; runs as 65532.
+FROM gcr.io/distroless/cc-debian12:nonroot
+ARG VERSION=0.0.0
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="Cloakroom" \
+      org.opencontainers.image.description="Token handler (backend for frontend) for single-page applications" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.licenses="MIT OR Apache-2.0" \
+      org.opencontainers.image.source="https://github.com/cloakroom/cloakroom"
+COPY --from=build /image/ /
+USER 65532:65532
+# 8080 the app, 9090 the admin listener (read-only: keep it off the internet). It writes to no file: run it with a
+# read-only root. Whether it is ready is asked over HTTP, GET /readyz on 9090.
+EXPOSE 8080 9090
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["/usr/local/bin/cloakroom"]
+CMD ["serve", "--config", "/etc/cloakroom/cloakroom.toml"]
