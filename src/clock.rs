@@ -2,8 +2,12 @@
 //! Nothing else in the crate may ask the operating system for the time, so that "ten minutes later" is one line in a test.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::watch;
+
+/// The longest sleep towards a point in time: clocks are set and machines are suspended meanwhile.
+const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
 /// Seconds since the Unix epoch, as every record, token and cookie of ours counts them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -33,7 +37,7 @@ pub struct Clock(Source);
 #[derive(Clone, Debug)]
 enum Source {
     System,
-    Manual(Arc<AtomicU64>),
+    Manual(Arc<watch::Sender<u64>>),
 }
 
 impl Clock {
@@ -44,21 +48,39 @@ impl Clock {
 
     /// A clock that stands at `start` until [`Clock::advance`] moves it; all clones move together.
     pub fn manual(start: Timestamp) -> Self {
-        Self(Source::Manual(Arc::new(AtomicU64::new(start.0))))
+        Self(Source::Manual(Arc::new(watch::Sender::new(start.0))))
     }
 
     /// The current time.
     pub fn now(&self) -> Timestamp {
         match &self.0 {
             Source::System => system_now(),
-            Source::Manual(at) => Timestamp(at.load(Ordering::SeqCst)),
+            Source::Manual(at) => Timestamp(*at.borrow()),
         }
     }
 
     /// Moves a manual clock forward; the system clock is left alone.
     pub fn advance(&self, by: Duration) {
         if let Source::Manual(at) = &self.0 {
-            at.fetch_add(by.as_secs(), Ordering::SeqCst);
+            at.send_modify(|at| *at = at.saturating_add(by.as_secs()));
+        }
+    }
+
+    /// Waits until it is `at`, on the system's clock half a minute late at worst.
+    pub async fn until(&self, at: Timestamp) {
+        match &self.0 {
+            Source::System => loop {
+                let left = at.seconds_after(self.now());
+                if left == 0 {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_secs(left).min(LOOK_AGAIN)).await;
+            },
+            Source::Manual(now) => {
+                // The sender is ours: it cannot go away while we wait.
+                let mut now = now.subscribe();
+                let _reached = now.wait_for(|now| *now >= at.0).await;
+            }
         }
     }
 }
@@ -79,6 +101,21 @@ mod tests {
         let clone = clock.clone();
         clock.advance(Duration::from_secs(5));
         assert_eq!(clone.now(), Timestamp(105));
+    }
+
+    #[tokio::test]
+    async fn a_point_in_time_is_waited_for_on_either_clock() {
+        let clock = Clock::manual(Timestamp(100));
+        clock.until(Timestamp(100)).await;
+        let clone = clock.clone();
+        let waiter = tokio::spawn(async move { clone.until(Timestamp(160)).await });
+        clock.advance(Duration::from_secs(59));
+        tokio::task::yield_now().await;
+        assert!(!waiter.is_finished());
+        clock.advance(Duration::from_secs(1));
+        waiter.await.unwrap();
+        let system = Clock::system();
+        system.until(system.now().plus(Duration::from_secs(1))).await;
     }
 
     #[test]

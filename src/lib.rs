@@ -7,9 +7,20 @@
 //! {telemetry, config, clock, secret}`; `tests/it/architecture.rs` keeps it so. This file holds no items.
 
 pub mod audit;
+pub mod cli;
 pub mod clock;
 pub mod config;
+#[cfg(feature = "dev")]
+pub mod dev;
+pub mod edge;
+pub mod endpoints;
+pub mod guard;
+pub mod oidc;
+pub mod proxy;
 pub mod secret;
+pub mod server;
 pub mod session;
+pub mod spa;
 pub mod store;
 pub mod telemetry;
+pub mod tokens;

@@ -9,9 +9,36 @@ use subtle::ConstantTimeEq;
 use zeroize::Zeroize;
 
 /// A value that must never be printed: a token, a key, a code verifier.
-pub struct Secret<T: Zeroize>(T);
+pub struct Secret<T: Wipe>(T);
 
-impl<T: Zeroize> Secret<T> {
+/// What can be overwritten so that nothing of it stays in memory.
+pub trait Wipe {
+    /// Overwrites the value, and all memory that it holds.
+    fn wipe(&mut self);
+}
+
+impl Wipe for String {
+    fn wipe(&mut self) {
+        // What is beyond the length is wiped in one go, what is before it byte by byte: so first nothing is before it.
+        self.clear();
+        self.zeroize();
+    }
+}
+
+impl Wipe for Vec<u8> {
+    fn wipe(&mut self) {
+        self.clear();
+        self.zeroize();
+    }
+}
+
+impl<const N: usize> Wipe for [u8; N] {
+    fn wipe(&mut self) {
+        self.zeroize();
+    }
+}
+
+impl<T: Wipe> Secret<T> {
     /// Takes the value into custody.
     pub fn new(value: T) -> Self {
         Self(value)
@@ -23,31 +50,31 @@ impl<T: Zeroize> Secret<T> {
     }
 }
 
-impl<T: Zeroize> Drop for Secret<T> {
+impl<T: Wipe> Drop for Secret<T> {
     fn drop(&mut self) {
-        self.0.zeroize();
+        self.0.wipe();
     }
 }
 
-impl<T: Zeroize + Clone> Clone for Secret<T> {
+impl<T: Wipe + Clone> Clone for Secret<T> {
     fn clone(&self) -> Self {
         Self(self.0.clone())
     }
 }
 
-impl<T: Zeroize> fmt::Debug for Secret<T> {
+impl<T: Wipe> fmt::Debug for Secret<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("[redacted]")
     }
 }
 
-impl<T: Zeroize + AsRef<[u8]>> PartialEq for Secret<T> {
+impl<T: Wipe + AsRef<[u8]>> PartialEq for Secret<T> {
     fn eq(&self, other: &Self) -> bool {
         constant_time_eq(self.0.as_ref(), other.0.as_ref())
     }
 }
 
-impl<T: Zeroize + AsRef<[u8]>> Eq for Secret<T> {}
+impl<T: Wipe + AsRef<[u8]>> Eq for Secret<T> {}
 
 impl From<&str> for Secret<String> {
     fn from(value: &str) -> Self {
@@ -107,17 +134,31 @@ mod tests {
 
     // proves: KM-09
     #[test]
-    fn system_random_values_do_not_repeat_and_use_every_bit() {
-        let mut seen = std::collections::HashSet::new();
-        let mut ones = [0_u32; 128];
-        for _ in 0..10_000 {
-            let bytes = Random::system().bytes::<16>();
-            assert!(seen.insert(bytes), "a 128-bit value came twice");
-            for (bit, count) in ones.iter_mut().enumerate() {
-                *count += u32::from(bytes[bit / 8] >> (bit % 8) & 1);
+    fn a_million_random_values_do_not_repeat_and_use_every_bit() {
+        const COUNT: u32 = 1_000_000;
+        let random = Random::system();
+        let mut values: Vec<u128> = Vec::with_capacity(1_000_000);
+        let mut bytes_seen = [[0_u32; 256]; 16];
+        for _ in 0..COUNT {
+            let bytes = random.bytes::<16>();
+            for (seen, byte) in bytes_seen.iter_mut().zip(bytes) {
+                seen[usize::from(byte)] += 1;
             }
+            values.push(u128::from_ne_bytes(bytes));
         }
-        // Binomial(10 000, ½): ±400 is eight standard deviations.
-        assert!(ones.iter().all(|count| count.abs_diff(5_000) < 400), "a biased bit: {ones:?}");
+        values.sort_unstable();
+        assert!(values.windows(2).all(|pair| pair[0] != pair[1]), "a 128-bit value came twice");
+        for (at, seen) in bytes_seen.iter().enumerate() {
+            for bit in 0..8 {
+                let ones: u32 = (0..256).filter(|byte| byte >> bit & 1 == 1).map(|b| seen[b]).sum();
+                // Binomial(10^6, 1/2): 4000 are eight standard deviations.
+                assert!(ones.abs_diff(COUNT / 2) < 4_000, "bit {bit} of byte {at}: {ones}");
+            }
+            // Binomial(10^6, 1/256): 62 is one standard deviation.
+            assert!(
+                seen.iter().all(|count| count.abs_diff(COUNT / 256) < 500),
+                "byte {at}: {seen:?}"
+            );
+        }
     }
 }

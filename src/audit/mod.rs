@@ -10,12 +10,72 @@ use sha2::{Digest as _, Sha256};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event<'a> {
     LoginStarted,
-    LoginSucceeded { session: &'a [u8; 16], issuer: &'a str, subject: &'a str },
-    LoginFailed { code: &'a str },
-    RefreshSucceeded { session: &'a [u8; 16], generation: u32 },
-    RefreshFailed { session: &'a [u8; 16], code: &'a str, session_ended: bool },
-    LoggedOut { session: &'a [u8; 16], issuer: &'a str, subject: &'a str },
-    Refused { code: &'a str, route: &'a str },
+    LoginSucceeded {
+        session: &'a [u8; 16],
+        issuer: &'a str,
+        subject: &'a str,
+    },
+    LoginFailed {
+        code: &'a str,
+    },
+    RefreshSucceeded {
+        session: &'a [u8; 16],
+        generation: u32,
+    },
+    RefreshFailed {
+        session: &'a [u8; 16],
+        code: &'a str,
+        session_ended: bool,
+    },
+    LoggedOut {
+        session: &'a [u8; 16],
+        issuer: &'a str,
+        subject: &'a str,
+    },
+    /// A user has ended another one of their own sessions.
+    EndedByUser {
+        session: &'a [u8; 16],
+        by: &'a [u8; 16],
+    },
+    /// The authorization server has ended a session of its own (`sid`), or all of a user.
+    BackchannelLogout {
+        issuer: &'a str,
+        sid: Option<&'a str>,
+        subject: Option<&'a str>,
+    },
+    LogoutTokenRefused {
+        code: &'a str,
+    },
+    /// Tokens of an ended session live on until they end by themselves: nobody could revoke them.
+    RevocationGivenUp {
+        session: &'a [u8; 16],
+        code: &'a str,
+    },
+    Refused {
+        code: &'a str,
+        route: &'a str,
+    },
+    /// Logouts are not written down any more, or are again: without the file, a restart forgets them.
+    DenyFile {
+        app: &'a str,
+        broken: bool,
+    },
+    /// A WebSocket is open from now on.
+    TunnelOpened {
+        session: &'a [u8; 16],
+        route: &'a str,
+    },
+    TunnelClosed {
+        session: &'a [u8; 16],
+        route: &'a str,
+        cause: &'a str,
+    },
+    /// A response did not come to its end because its session did.
+    StreamEnded {
+        session: &'a [u8; 16],
+        route: &'a str,
+        cause: &'a str,
+    },
 }
 
 /// Writes `event` to the audit stream: log target `audit`, one line, with the request it belongs to.
@@ -41,8 +101,42 @@ pub fn record(event: &Event<'_>, request_id: &str) {
             let (session, user) = (session_digest(session), user_digest(issuer, subject));
             tracing::info!(target: "audit", event = "logged_out", request_id, session, issuer, user);
         }
+        Event::EndedByUser { session, by } => {
+            let (session, by) = (session_digest(session), session_digest(by));
+            tracing::info!(target: "audit", event = "ended_by_user", request_id, session, by);
+        }
         Event::Refused { code, route } => {
             tracing::warn!(target: "audit", event = "refused", request_id, code, route);
+        }
+        Event::BackchannelLogout { issuer, sid, subject } => {
+            let user = subject.map(|subject| user_digest(issuer, subject));
+            let op_session = sid.map(|sid| digest(&[b"sid", issuer.as_bytes(), sid.as_bytes()]));
+            tracing::info!(target: "audit", event = "backchannel_logout", request_id, issuer, op_session, user);
+        }
+        Event::LogoutTokenRefused { code } => {
+            tracing::warn!(target: "audit", event = "logout_token_refused", request_id, code);
+        }
+        Event::RevocationGivenUp { session, code } => {
+            let session = session_digest(session);
+            tracing::warn!(target: "audit", event = "revocation_given_up", request_id, session, code);
+        }
+        Event::DenyFile { app, broken: true } => {
+            tracing::error!(target: "audit", event = "deny_file_broken", request_id, app);
+        }
+        Event::DenyFile { app, broken: false } => {
+            tracing::info!(target: "audit", event = "deny_file_works", request_id, app);
+        }
+        Event::TunnelOpened { session, route } => {
+            let session = session_digest(session);
+            tracing::info!(target: "audit", event = "tunnel_opened", request_id, session, route);
+        }
+        Event::TunnelClosed { session, route, cause } => {
+            let session = session_digest(session);
+            tracing::info!(target: "audit", event = "tunnel_closed", request_id, session, route, cause);
+        }
+        Event::StreamEnded { session, route, cause } => {
+            let session = session_digest(session);
+            tracing::info!(target: "audit", event = "stream_ended", request_id, session, route, cause);
         }
     }
 }

@@ -1,5 +1,38 @@
-//! Turns a TOML file, the environment and --set into a valid [`Config`], or into every problem at once. The only module that reads the environment.
+//! Turns a TOML file, the environment and --set into a valid [`Config`], or into every problem at once.
+//! The only module that reads the environment. Never puts a configured value into a diagnostic.
+//!
+//! The way of a setting: `tree` (as written, with places) ← `layers` (overrides) → `shape` (compared with the
+//! `schema`) → `raw` (typed) → one file per section (`server`, `redis`, `app`, `provider`, `session`, `routes`, `trust`, `spa`) → `types`.
 
+mod app;
+mod cookie_key;
+mod diagnostic;
+mod layers;
+mod load;
+mod location;
+mod origin;
+mod provider;
+mod quantity;
+mod raw;
+mod redis;
+mod report;
+mod routes;
+mod schema;
+mod secrets;
+mod server;
+mod session;
+mod shape;
+mod spa;
+mod tree;
+mod trust;
 mod types;
+mod words;
 
+#[cfg(test)]
+mod tests;
+
+pub use diagnostic::{Diagnostic, Place};
+pub use load::{Sources, environment, load};
+pub use schema::schema;
+pub use trust::{Trust, TrustFault};
 pub use types::*;

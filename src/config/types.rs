@@ -4,8 +4,13 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::trust::Trust;
 use crate::secret::Secret;
 
 /// Everything a running process needs to know.
@@ -14,6 +19,8 @@ pub struct Config {
     pub server: ServerConfig,
     pub admin: AdminConfig,
     pub log: LogConfig,
+    /// What several instances share; `None` is one instance alone.
+    pub redis: Option<RedisConfig>,
     /// At least one. Ids and hosts are unique.
     pub apps: Vec<AppConfig>,
 }
@@ -26,6 +33,14 @@ pub struct ServerConfig {
     pub workers: Option<usize>,
     /// Peers whose `X-Forwarded-For` is believed; empty is nobody.
     pub trusted_proxies: Vec<ipnet::IpNet>,
+    /// Until the head of a connection's first request.
+    pub head_timeout: Duration,
+    /// How long an idle connection of a browser is kept.
+    pub keepalive_timeout: Duration,
+    /// How long a reader may take nothing.
+    pub write_timeout: Duration,
+    /// How long the way down may take.
+    pub shutdown_timeout: Duration,
 }
 
 /// `[admin]`
@@ -33,6 +48,8 @@ pub struct ServerConfig {
 pub struct AdminConfig {
     /// `None` switches the listener off.
     pub listen: Option<SocketAddr>,
+    /// Host names, lower case and without port, that it answers to beside addresses and `localhost`.
+    pub hosts: Vec<String>,
 }
 
 /// `[log]`
@@ -43,10 +60,54 @@ pub struct LogConfig {
     pub level: String,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum LogFormat {
     Json,
     Pretty,
+}
+
+/// `[redis]`
+#[derive(Clone, Debug)]
+pub struct RedisConfig {
+    pub address: RedisAddress,
+    pub database: u32,
+    pub username: Option<String>,
+    pub password: Option<Secret<String>>,
+    /// PEM certificates to trust, and no others.
+    pub ca: Option<Vec<u8>>,
+    pub key_prefix: String,
+    /// For connecting, and for each command.
+    pub timeout: Duration,
+    /// Contact lost for longer is an outage.
+    pub stale_after: Duration,
+    pub outage: Outage,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RedisAddress {
+    Tcp { host: String, port: u16, tls: bool },
+    Unix(PathBuf),
+}
+
+/// What becomes of calls while the shared store cannot be reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Outage {
+    /// 503, cookies kept.
+    FailClosed,
+    /// They go on, at most until the access token ends.
+    FailOpen,
+}
+
+/// Where a session's record is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SessionStore {
+    /// In the browser's cookies, sealed.
+    Cookie,
+    /// In Redis, sealed; the browser holds a ticket.
+    Redis,
 }
 
 /// One app: provider + session + guard + routes.
@@ -116,6 +177,10 @@ pub struct ProviderConfig {
     pub trusted_audiences: Vec<String>,
     /// Read userinfo at login and merge it under the ID token's claims.
     pub userinfo: bool,
+    /// Logout tokens may lack their `typ`.
+    pub logout_token_untyped: bool,
+    /// Logout tokens may lack `exp`.
+    pub logout_token_without_exp: bool,
     /// Access-token life when the token response has no `expires_in`.
     pub default_token_lifetime: Duration,
     pub timeout: Duration,
@@ -131,7 +196,8 @@ pub struct EndpointOverrides {
     pub revocation: Option<String>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum ClientAuthMethod {
     ClientSecretBasic,
     ClientSecretPost,
@@ -161,13 +227,15 @@ pub struct LogoutConfig {
     pub revoke: Revoke,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum LogoutMode {
     RpInitiated,
     Local,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Revoke {
     Refresh,
     Access,
@@ -177,6 +245,7 @@ pub enum Revoke {
 /// `[session]`
 #[derive(Debug)]
 pub struct SessionConfig {
+    pub store: SessionStore,
     /// The first seals; all open.
     pub keys: Vec<CookieKey>,
     pub idle_timeout: Duration,
@@ -187,6 +256,8 @@ pub struct SessionConfig {
     pub refresh_before: Duration,
     /// Bytes of all our cookies together; 7000 by default.
     pub cookie_budget: usize,
+    /// Where ended sessions are written down.
+    pub deny_file: Option<PathBuf>,
 }
 
 /// One key of the ring.
@@ -219,10 +290,20 @@ pub struct RouteConfig {
     pub strip_prefix: bool,
     /// GET and HEAD may come without the CSRF header (downloads, images), guarded by Fetch Metadata.
     pub header_free: bool,
+    /// WebSockets pass: a listed `Origin` and a session, always.
+    pub websocket: bool,
+    /// When an open WebSocket or stream is closed.
+    pub close_at: CloseAt,
     /// `Sec-Fetch-Dest` values beside `empty` that this route serves, e.g. `image`, `document`.
     pub fetch_dest: Vec<String>,
     /// Media types that a `document` request may see inline.
     pub inline_types: Vec<String>,
+    /// Request fields that go upstream, lower case; empty is all that may.
+    pub forward_headers: Vec<String>,
+    /// Response fields that do not reach the browser, lower case.
+    pub drop_response_headers: Vec<String>,
+    /// Response fields to set: names in lower case, values that are field values.
+    pub set_response_headers: Vec<(String, String)>,
     /// Request cookies that go upstream; ours never do.
     pub forward_cookies: Vec<String>,
     /// Upstream cookies that reach the browser; ours never do.
@@ -234,14 +315,44 @@ pub struct RouteConfig {
     pub connect_timeout: Duration,
     /// Until the response head.
     pub response_timeout: Duration,
+    /// Silence inside a response body that is no event stream.
+    pub idle_timeout: Option<Duration>,
+    /// The whole call, to the last byte of the response body.
+    pub total_timeout: Option<Duration>,
+    /// How long an idle connection to the upstream is kept.
+    pub keepalive_timeout: Duration,
+    pub retry: Retry,
+    /// Most calls at the upstream, over all workers and routes.
+    pub max_in_flight: u32,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What is sent a second time when a kept connection turns out dead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Retry {
+    /// What had not been started.
+    NeverSent,
+    /// Also an idempotent request without a body (RFC 9110 §9.2.2).
+    Idempotent,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum TokenSource {
     /// The access token of the login.
     Login,
     /// No token, no session needed.
     None,
+}
+
+/// When what outlasts its request is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CloseAt {
+    /// When the session ends: by logout, or at its absolute end.
+    SessionEnd,
+    /// Already when the access token ends that it was opened with.
+    TokenExpiry,
 }
 
 /// Where a route goes: one fixed host, no path tricks.
@@ -255,6 +366,8 @@ pub struct Upstream {
     pub port: u16,
     /// Path prefix, `""` or `/v1`, no slash at the end.
     pub prefix: String,
+    /// Trust and identity of its TLS; `None` is the system's roots and no client certificate.
+    pub trust: Option<Arc<Trust>>,
 }
 
 /// `[spa]`

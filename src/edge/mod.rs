@@ -1,1 +1,18 @@
-//! What every answer and every request share at the outer edge: problems, request ids, client addresses, header sets. Knows status codes; knows no session.
+//! The edge towards the browser: problem documents and pages, response headers, request ids, the client's address.
+//! The only module that knows status codes. Never shows a cause that came from outside.
+
+mod auth_error;
+pub mod client_ip;
+mod code;
+pub mod headers;
+pub mod pages;
+mod problem;
+mod request_id;
+
+#[cfg(test)]
+mod tests;
+
+pub use auth_error::AuthError;
+pub use code::Code;
+pub use problem::Problem;
+pub use request_id::{RequestId, RequestIds};

@@ -1,1 +1,208 @@
 //! Everything said to the authorization server, one protocol message per file. Never imports the web server; never logs what it was told.
+//!
+//! [`Provider`] is the public face: each method is one conversation, read from top to bottom. The decisions are pure
+//! functions of the message files; `http` is the only file that touches the network.
+
+mod authorization;
+mod checked;
+mod discovery;
+mod end_session;
+mod error;
+mod http;
+mod id_token;
+mod issuer;
+mod json;
+mod jwks;
+mod jws;
+mod key_cache;
+mod logout_token;
+mod metadata;
+mod response_iss;
+mod revocation;
+mod token_request;
+mod token_response;
+mod userinfo;
+
+#[cfg(test)]
+mod tests;
+
+use jsonwebtoken::Algorithm;
+use oauth2::RedirectUrl;
+
+pub use authorization::{AuthorizationRequest, code_challenge};
+pub use error::{ConfigFault, IdTokenFault, OidcError};
+pub use id_token::{IdClaims, RefreshExpectation};
+pub use logout_token::LogoutToken;
+pub use token_response::TokenSet;
+
+use self::discovery::Discovery;
+use self::http::Http;
+use self::issuer::Issuer;
+use self::key_cache::KeyCache;
+use crate::clock::Clock;
+use crate::config::ProviderConfig;
+use crate::secret::Secret;
+
+/// One authorization server, as one client of it.
+#[derive(Debug)]
+pub struct Provider {
+    config: ProviderConfig,
+    redirect_uri: RedirectUrl,
+    issuer: Issuer,
+    algorithms: Vec<Algorithm>,
+    clock: Clock,
+    http: Http,
+    discovery: Discovery,
+    keys: KeyCache,
+}
+
+/// A code to be exchanged, with what its login attempt remembers.
+#[derive(Clone, Copy)]
+pub struct CodeExchange<'a> {
+    pub code: &'a str,
+    pub verifier: &'a Secret<String>,
+    pub nonce: &'a str,
+    /// Seconds; the ID token must then tell when the user logged in (ID-14).
+    pub max_age: Option<u64>,
+    /// Space-separated; the ID token must then name one of them (ID-15).
+    pub acr_values: Option<&'a str>,
+}
+
+/// A finished login: every check has passed.
+#[derive(Clone, Debug)]
+pub struct Login {
+    pub tokens: TokenSet,
+    pub claims: IdClaims,
+}
+
+impl Provider {
+    /// Checks the configuration; uses no network, so that a server that is down stops nothing.
+    /// `redirect_uri` is ours, as registered at the authorization server.
+    pub fn new(
+        config: ProviderConfig,
+        redirect_uri: String,
+        clock: Clock,
+    ) -> Result<Self, OidcError> {
+        let template = config.issuer_template.as_deref();
+        let issuer = Issuer::new(&config.issuer, template, &config.allowed_tenants)?;
+        if !config.scopes.iter().any(|scope| scope == "openid") {
+            return Err(ConfigFault::Scopes.into());
+        }
+        let reserved = |name: &String| authorization::is_protocol_parameter(name);
+        if config.authorize_params.keys().any(reserved) {
+            return Err(ConfigFault::AuthorizeParams.into());
+        }
+        let algorithms: Option<Vec<_>> =
+            config.algorithms.iter().map(|name| jwks::algorithm(name)).collect();
+        let algorithms = algorithms.filter(|names| !names.is_empty());
+        Ok(Self {
+            redirect_uri: RedirectUrl::new(redirect_uri).map_err(|_| ConfigFault::RedirectUri)?,
+            algorithms: algorithms.ok_or(ConfigFault::Algorithms)?,
+            http: Http::new(&config)?,
+            discovery: Discovery::new(&config, issuer.clone(), clock.clone())?,
+            keys: KeyCache::new(clock.clone()),
+            issuer,
+            config,
+            clock,
+        })
+    }
+
+    /// The code of what does not work at the moment; `None` when all is well.
+    pub fn degraded(&self) -> Option<&'static str> {
+        let keys = self.keys.is_degraded().then_some(OidcError::JwksUnavailable);
+        self.discovery.degraded().or(keys).map(|error| error.code())
+    }
+
+    /// Learns what a login will need, metadata and keys, unless both are known already.
+    pub async fn probe(&self) -> Result<(), OidcError> {
+        self.ready().await.map(drop)
+    }
+
+    /// The URL that starts a login at the authorization server.
+    pub async fn authorization_url(
+        &self,
+        request: &AuthorizationRequest,
+    ) -> Result<String, OidcError> {
+        let metadata = self.metadata().await?;
+        let client = authorization::Client {
+            id: &self.config.client_id,
+            redirect_uri: &self.redirect_uri,
+            scopes: &self.config.scopes,
+            params: &self.config.authorize_params,
+        };
+        Ok(authorization::url(&metadata.authorization, client, request))
+    }
+
+    /// Exchanges a code, once and without a second try (CB-06), and checks the ID token before any token is used (CB-09).
+    pub async fn exchange(&self, exchange: CodeExchange<'_>) -> Result<Login, OidcError> {
+        let metadata = self.ready().await?;
+        let redirect_uri = self.redirect_uri.as_str();
+        let form =
+            token_request::code(&self.config, exchange.code, redirect_uri, exchange.verifier);
+        let tokens = self.tokens(&metadata, &form).await?;
+        let id_token = tokens.id_token.as_ref().ok_or(IdTokenFault::Missing)?;
+        let mut claims = self.verified(&metadata, id_token, &tokens.access_token).await?;
+        self.rules().check_login(&claims, &self.login_rules(&exchange))?;
+        if self.config.userinfo {
+            self.add_userinfo(&metadata, &tokens.access_token, &mut claims).await?;
+        }
+        Ok(Login { tokens, claims })
+    }
+
+    /// Refreshes; an ID token in the answer must be about the same login (RF-09).
+    pub async fn refresh(
+        &self,
+        refresh_token: &Secret<String>,
+        expected: &RefreshExpectation,
+    ) -> Result<TokenSet, OidcError> {
+        let metadata = self.ready().await?;
+        let form = token_request::refresh(&self.config, refresh_token);
+        let tokens = self.tokens(&metadata, &form).await?;
+        if let Some(id_token) = &tokens.id_token {
+            let claims = self.verified(&metadata, id_token, &tokens.access_token).await?;
+            id_token::check_refresh(&claims, expected)?;
+        }
+        Ok(tokens)
+    }
+
+    /// Revokes a token; `hint` is `refresh_token` or `access_token`. `Ok` when the server has no revocation endpoint.
+    pub async fn revoke(&self, token: &Secret<String>, hint: &str) -> Result<(), OidcError> {
+        let metadata = self.metadata().await?;
+        let Some(endpoint) = &metadata.revocation else { return Ok(()) };
+        let form = token_request::revocation(&self.config, token, hint);
+        let answer = self.http.post_form(endpoint, &form.body, form.authorization.as_ref()).await;
+        revocation::parse(&answer.map_err(|_| OidcError::RevocationUnavailable)?)
+    }
+
+    /// The URL that ends the session at the authorization server; `None` when it has no such endpoint.
+    /// `redirect_param` is the name of the parameter that holds `return_to`.
+    pub async fn end_session_url(
+        &self,
+        id_token: Option<&Secret<String>>,
+        return_to: &str,
+        redirect_param: &str,
+        state: &str,
+    ) -> Result<Option<String>, OidcError> {
+        let metadata = self.metadata().await?;
+        let client_id = &self.config.client_id;
+        let back = (redirect_param, return_to);
+        Ok(metadata
+            .end_session
+            .as_ref()
+            .map(|endpoint| end_session::url(endpoint, client_id, id_token, back, state)))
+    }
+
+    /// Checks the token of a back-channel logout, which anybody may have sent.
+    ///
+    /// # Errors
+    /// It breaks a rule, or the keys cannot be had: then the sender may try again.
+    pub async fn logout_token(&self, token: &str) -> Result<LogoutToken, OidcError> {
+        self.verified_logout(&*self.metadata().await?, token).await
+    }
+
+    /// Checks `iss` of an authorization response, on errors too (RFC 9207 §2.4).
+    pub async fn check_response_iss(&self, iss: Option<&str>) -> Result<(), OidcError> {
+        let metadata = self.metadata().await?;
+        response_iss::check(&self.issuer, metadata.names_itself, iss)
+    }
+}

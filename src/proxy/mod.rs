@@ -1,1 +1,113 @@
-//! Forwards an API call to its upstream with the access token attached. Never forwards our cookies or the caller's Authorization.
+//! Forwards an API call to its upstream with the access token attached, and its answer back to the browser.
+//! Never forwards our cookies or the caller's `Authorization`; never sends a token anywhere but to the route's upstream.
+
+mod caching;
+mod challenge;
+mod connect;
+mod disposition;
+mod download;
+mod drain;
+mod error;
+mod exchange;
+mod fields;
+mod frames;
+mod identity;
+mod location;
+mod path;
+mod pool;
+mod problem;
+mod relay;
+mod request;
+mod response;
+mod route;
+mod session_bound;
+mod tunnel;
+mod upgrade;
+mod upload;
+mod values;
+
+use std::net::IpAddr;
+
+use actix_web::dev::Payload;
+use actix_web::{HttpRequest, HttpResponse};
+
+use crate::config::PublicUrl;
+use crate::secret::Secret;
+
+pub use drain::{Drain, Phase};
+pub use error::ProxyError;
+pub use path::{NormalPath, PathError};
+pub use pool::Pool;
+pub use route::{Route, RouteTable};
+pub use session_bound::bind_to_session;
+pub use tunnel::{Closed, Opened, Tunnel, open_tunnel};
+pub use upgrade::{Handshake, asks_for_websocket};
+
+/// One call on its way to an upstream: everything that is not in the browser's request itself.
+pub struct Outgoing<'a> {
+    /// Where it goes; found by `path`.
+    pub route: &'a Route,
+    pub path: &'a NormalPath,
+    /// Attached only when the route's token source is the login.
+    pub access_token: Option<&'a Secret<String>>,
+    /// The browser's address, as far as it can be believed.
+    pub client_ip: IpAddr,
+    pub public: &'a PublicUrl,
+    pub request_id: &'a str,
+    /// The guard's header as configured, lower case: it means nothing further on.
+    pub csrf_header: &'a str,
+    /// Whether a cookie name belongs to us: then it goes neither up nor down.
+    pub is_ours: &'a dyn Fn(&str) -> bool,
+    /// The SPA lives on a sibling host of the same site.
+    pub sibling_spa: bool,
+}
+
+/// An upstream's answer on its way to the browser, the body still streaming.
+pub struct Forwarded {
+    pub response: HttpResponse,
+    /// The upstream says that the access token is not valid (any more): another one would help.
+    pub token_refused: bool,
+}
+
+/// Forwards `request` and gives the upstream's answer, its body still streaming.
+///
+/// Dropping the future, or the body of the answer, closes the upstream connection: nothing is left running.
+pub async fn forward(
+    pool: &Pool,
+    request: &HttpRequest,
+    body: Payload,
+    outgoing: Outgoing<'_>,
+) -> Result<Forwarded, ProxyError> {
+    let route = outgoing.route;
+    route.admit(request.method().as_str())?;
+    request::refuse(request, route)?;
+    if request::ends_here(request) {
+        let response = response::own_options(route.allow());
+        return Ok(Forwarded { response, token_refused: false });
+    }
+    let upload = upload::Upload::new(request, body, route.config().body_limit)?;
+    let framing = upload.framing();
+    let head = || request::head(request, &outgoing, framing);
+    let sent = exchange::send(pool, route, upload, head).await;
+    let answered = sent.and_then(|(answer, link)| {
+        let token_refused = challenge::refused(answer.status(), answer.headers());
+        let response = response::build(answer, link, request, &outgoing)?;
+        Ok(Forwarded { response, token_refused })
+    });
+    answered.inspect_err(|error| log(error, &outgoing))
+}
+
+/// Tells the operator which upstream failed, and how; what a caller did wrong is in the access line.
+fn log(error: &ProxyError, outgoing: &Outgoing<'_>) {
+    use ProxyError::{Closed, Connect, Invalid, Timeout, Tls};
+    if matches!(error, Connect | Tls | Closed | Timeout | Invalid(_)) {
+        let config = outgoing.route.config();
+        tracing::warn!(
+            request_id = outgoing.request_id,
+            route = config.path,
+            upstream = config.upstream.authority,
+            %error,
+            "upstream failed"
+        );
+    }
+}

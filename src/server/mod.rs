@@ -1,1 +1,18 @@
 //! Assembles the parts: listens, dispatches each request, owns the snapshot and the workers. Only this module sees a whole App.
+
+mod admin;
+mod api;
+mod app;
+mod connections;
+mod descriptors;
+mod dispatch;
+mod held_open;
+mod listen;
+mod provider_watch;
+mod routes;
+mod shutdown;
+mod worker;
+
+pub use app::{App, BuildError};
+pub use descriptors::raise_limit;
+pub use listen::{Running, ServeError, start};

@@ -1,8 +1,9 @@
 //! Records to bytes and back: length-prefixed fields behind a version, JWTs with their base64url undone.
 //! Never panics on any input; an unknown version is told apart from a broken one by the seal's own version.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64_simd::URL_SAFE_NO_PAD;
+
+use smallvec::SmallVec;
 
 use super::record::{LoginAttempt, SessionId, SessionRecord};
 use crate::clock::Timestamp;
@@ -11,6 +12,8 @@ use crate::secret::Secret;
 const RECORD_VERSION: u8 = 1;
 /// Plaintexts are padded to steps of this many bytes, to hide small differences in length.
 const STEP: usize = 64;
+/// A JWS has three parts, a JWE five.
+const MOST_PARTS: usize = 5;
 
 /// Encodes a record; `identity` fields ride along, so that a later store can tell records apart.
 pub fn encode_record(record: &SessionRecord, app_id: &str, issuer: &str) -> Vec<u8> {
@@ -51,7 +54,7 @@ pub fn decode_record(bytes: &[u8]) -> Option<SessionRecord> {
     if input.byte()? != RECORD_VERSION {
         return None;
     }
-    let (_app_id, _issuer) = (input.text()?, input.text()?);
+    let (_app_id, _issuer) = (input.bytes()?, input.bytes()?);
     Some(SessionRecord {
         session_id: SessionId::new(input.array()?),
         generation: u32::try_from(input.number()?).ok()?,
@@ -86,6 +89,14 @@ pub fn encode_login(attempt: &LoginAttempt) -> Vec<u8> {
     out.number(attempt.started.0);
     out.number(attempt.max_age.unwrap_or(u64::MAX));
     out.maybe(attempt.acr_values.as_deref());
+    match attempt.replaces {
+        Some((id, expires)) => {
+            out.0.push(1);
+            out.raw(id.as_bytes());
+            out.number(expires.0);
+        }
+        None => out.0.push(0),
+    }
     out.padded()
 }
 
@@ -103,6 +114,11 @@ pub fn decode_login(bytes: &[u8]) -> Option<LoginAttempt> {
         started: Timestamp(input.number()?),
         max_age: Some(input.number()?).filter(|age| *age != u64::MAX),
         acr_values: input.maybe()?,
+        replaces: match input.byte()? {
+            0 => None,
+            1 => Some((SessionId::new(input.array()?), Timestamp(input.number()?))),
+            _ => return None,
+        },
     })
 }
 
@@ -194,13 +210,22 @@ impl Writer {
 
 /// The decoded parts, only if encoding them again gives exactly `token`.
 fn unpack(token: &str) -> Option<Vec<Vec<u8>>> {
-    let parts: Vec<Vec<u8>> =
-        token.split('.').map(|part| URL_SAFE_NO_PAD.decode(part).ok()).collect::<Option<_>>()?;
-    ((2..=5).contains(&parts.len()) && pack(&parts) == token).then_some(parts)
+    let decode = |part: &str| URL_SAFE_NO_PAD.decode_to_vec(part).ok();
+    let parts: Vec<Vec<u8>> = token.split('.').map(decode).collect::<Option<_>>()?;
+    let again = pack(parts.iter().map(Vec::as_slice), token.len());
+    ((2..=MOST_PARTS).contains(&parts.len()) && again == token).then_some(parts)
 }
 
-fn pack(parts: &[Vec<u8>]) -> String {
-    parts.iter().map(|part| URL_SAFE_NO_PAD.encode(part)).collect::<Vec<_>>().join(".")
+/// Writes the parts in base64url with dots between; `room` in bytes, so that no copy of a token is left behind by growing.
+fn pack<'a>(parts: impl Iterator<Item = &'a [u8]>, room: usize) -> String {
+    let mut token = String::with_capacity(room);
+    for (at, part) in parts.enumerate() {
+        if at > 0 {
+            token.push('.');
+        }
+        URL_SAFE_NO_PAD.encode_append(part, &mut token);
+    }
+    token
 }
 
 struct Reader<'a>(&'a [u8]);
@@ -261,12 +286,13 @@ impl<'a> Reader<'a> {
             return self.text();
         }
         let count = self.number()?;
-        if count > 5 {
+        if count > MOST_PARTS as u64 {
             return None;
         }
-        let parts: Vec<Vec<u8>> =
-            (0..count).map(|_| self.bytes().map(<[u8]>::to_vec)).collect::<Option<_>>()?;
-        Some(pack(&parts))
+        let parts: SmallVec<[&[u8]; MOST_PARTS]> =
+            (0..count).map(|_| self.bytes()).collect::<Option<_>>()?;
+        let room = parts.iter().map(|part| URL_SAFE_NO_PAD.encoded_length(part.len()) + 1).sum();
+        Some(pack(parts.iter().copied(), room))
     }
 
     fn extensions(&mut self) -> Option<Vec<(u16, Vec<u8>)>> {

@@ -2,22 +2,29 @@
 //! The token record is written by login and refresh only; the activity cookie slides beside it, so that sliding never
 //! overwrites newer tokens. What the browser says about time is never believed: lifetimes are sealed inside.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
+use smallvec::SmallVec;
+
 use super::SessionError;
 use super::codec::{decode_record, decode_timed, encode_record, encode_timed};
-use super::jar::{pairs, values};
-use super::key_ring::{Identity, KeyRing, OpenFailure, Purpose};
+use super::jar::{MOST_PLANTED, pairs, values};
+use super::key_ring::{Context, Identity, KeyRing, OpenFailure, Purpose, delimited};
 use super::names::{MOST_CHUNKS, Names, is_reserved};
 use super::record::{SessionId, SessionRecord};
 use super::set_cookie::{Scope, delete, set};
+use super::ticket::Ticket;
 use crate::clock::Timestamp;
 use crate::config::SessionConfig;
 use crate::secret::{Random, Secret};
 
 /// Bytes of one cookie's value: with name and attributes well below the 4096 that browsers keep.
 const CHUNK: usize = 3_800;
+/// Digits of a chunk's number that are looked at, and foreign chunks that one answer deletes.
+const LONGEST_NUMBER: usize = 6;
+const MOST_DELETED: usize = 64;
 /// A record from further in the future than this was sealed by a broken clock.
 const SKEW: Duration = Duration::from_secs(300);
 
@@ -31,6 +38,8 @@ pub enum Opened {
     Invalid,
     /// Ended by time: cookies are cleared.
     Expired,
+    /// It is kept in a store that cannot be reached: cookies are kept.
+    Unavailable,
     Open(Box<OpenSession>),
 }
 
@@ -39,18 +48,30 @@ pub struct OpenSession {
     pub record: SessionRecord,
     /// The last sign of life.
     pub last_seen: Timestamp,
+    pub kept: Kept,
+}
+
+/// Where an open session was found.
+#[derive(Debug)]
+pub enum Kept {
+    /// In the browser's cookies.
+    InCookies,
+    /// In the store, with the sealed ID token for its end.
+    InStore { ticket: Ticket, hint: Option<String> },
 }
 
 /// Names, contexts and lifetimes of one app, prepared once.
 pub struct SessionCookies {
     pub(super) ring: Arc<KeyRing>,
     pub(super) identity: Identity,
+    /// App, issuer and client as they stand in the AAD of everything this app seals.
+    owner: Vec<u8>,
     pub(super) names: Names,
     pub(super) random: Random,
     pub(super) hint_path: String,
     pub(super) ticket_path: String,
     idle: Duration,
-    budget: usize,
+    pub(super) budget: usize,
 }
 
 impl SessionCookies {
@@ -62,8 +83,15 @@ impl SessionCookies {
         base_path: &str,
         random: Random,
     ) -> Self {
+        let names = Names::new(&identity.app_id, identity.port);
         Self {
-            names: Names::new(&identity.app_id, identity.port),
+            owner: delimited(&[
+                names.record.as_bytes(),
+                identity.app_id.as_bytes(),
+                identity.issuer.as_bytes(),
+                identity.client_id.as_bytes(),
+            ]),
+            names,
             hint_path: format!("{base_path}/logout"),
             ticket_path: format!("{base_path}/logout/continue"),
             idle: config.idle_timeout,
@@ -76,13 +104,13 @@ impl SessionCookies {
 
     /// Opens the session that the `Cookie` lines in `jar` hold.
     pub fn open(&self, jar: &[&str], now: Timestamp) -> Opened {
-        let value = match self.join(jar) {
+        let shown = self.shown(jar);
+        let (value, count) = match join(&shown.chunks) {
             Joined::Nothing => return Opened::None,
             Joined::Broken => return Opened::Invalid,
             Joined::Value(value, count) => (value, count),
         };
-        let (value, count) = value;
-        let opened = self.ring.open(Purpose::Record, &value, &self.context(&[&[count]]));
+        let opened = self.ring.open(Purpose::Record, &value, self.context(Some(&[count])));
         let plain = match opened {
             Ok(plain) => Secret::new(plain),
             Err(OpenFailure::Unknown) => return Opened::Unknown,
@@ -92,12 +120,18 @@ impl SessionCookies {
             // Authentic, so ours, but of a format that this release cannot read.
             return Opened::Unknown;
         };
-        let last_seen = self.last_seen(jar, &record);
+        // A sign of life by itself is written a tenth of the idle time after the sealing at the soonest; one that a later
+        // sealing of the same record wrote is newer by less than that, which is how exact it ever is.
+        let last_seen = if record.sealed_at.plus(self.idle / 10) > now {
+            record.sealed_at
+        } else {
+            self.last_seen(&shown.signs_of_life, &record)
+        };
         let from_the_future = record.created > now.plus(SKEW);
         if record.expires <= now || last_seen.plus(self.idle) <= now || from_the_future {
             return Opened::Expired;
         }
-        Opened::Open(Box::new(OpenSession { record, last_seen }))
+        Opened::Open(Box::new(OpenSession { record, last_seen, kept: Kept::InCookies }))
     }
 
     /// The `Set-Cookie` lines for a new generation: chunks, activity, logout hint, and deletions of stale chunks.
@@ -121,14 +155,20 @@ impl SessionCookies {
             return Err(SessionError::OverBudget { needed, budget: self.budget });
         }
         let tag = [u8::try_from(count).map_err(|_| SessionError::Seal)?];
-        let context = self.context(&[&tag]);
-        let value = self.ring.seal(Purpose::Record, plain.expose(), &context, &self.random)?;
+        let context = self.context(Some(&tag));
+        let value = self.ring.seal(Purpose::Record, plain.expose(), context, &self.random)?;
         let mut lines = Vec::new();
         for (at, chunk) in value.as_bytes().chunks(CHUNK).enumerate() {
             let chunk = std::str::from_utf8(chunk).map_err(|_| SessionError::Seal)?;
             lines.push(set(&format!("{}{at}", self.names.record), chunk, Scope::STRICT, life));
         }
-        lines.extend(self.stale_chunks(jar, count));
+        if record.generation == 1 {
+            // A callback comes from the authorization server's page, without our Strict cookies: `jar` cannot show
+            // the chunks that an earlier, larger session left, and one of them would break the new session.
+            lines.extend((count..MOST_CHUNKS).map(|at| self.delete_chunk(&at.to_string())));
+        } else {
+            lines.extend(self.stale_chunks(jar, count));
+        }
         lines.push(self.activity(record, now)?);
         if let Some(id_token) = &record.id_token {
             let hint = self.hint(id_token, &record.session_id, now)?;
@@ -147,22 +187,45 @@ impl SessionCookies {
 
     /// Deletes every session cookie of ours that `jar` shows, and those that it cannot show here.
     pub fn clear(&self, jar: &[&str]) -> Vec<String> {
-        let mut lines = self.stale_chunks(jar, 0);
-        if values(jar, &self.names.activity).next().is_some() {
-            lines.push(delete(&self.names.activity, Scope::STRICT));
+        let mut lines = self.clear_record(jar);
+        if values(jar, &self.names.ticket).next().is_some() {
+            lines.push(self.clear_ticket());
         }
         lines.push(delete(&self.names.logout_hint, self.hint_scope()));
         lines
     }
 
+    /// Deletes the record and the sign of life that `jar` shows: the session is kept elsewhere from now on.
+    pub fn clear_record(&self, jar: &[&str]) -> Vec<String> {
+        let mut lines = self.stale_chunks(jar, 0);
+        if values(jar, &self.names.activity).next().is_some() {
+            lines.push(delete(&self.names.activity, Scope::STRICT));
+        }
+        lines
+    }
+
+    /// Where unguessable bytes come from.
+    pub fn random(&self) -> &Random {
+        &self.random
+    }
+
     /// The ID token that was kept for the end of the session `id`.
     pub fn logout_hint(&self, jar: &[&str], id: &SessionId) -> Option<Secret<String>> {
         // A sibling host may have planted another one: only a value that authenticates counts (CK-07).
-        values(jar, &self.names.logout_hint).take(MOST_CHUNKS).find_map(|value| {
-            let context = self.context(&[id.as_bytes()]);
-            let plain = self.ring.open(Purpose::LogoutHint, value, &context).ok()?;
-            decode_timed(&plain)?.0
-        })
+        let mut shown = values(jar, &self.names.logout_hint).take(MOST_PLANTED);
+        shown.find_map(|value| self.open_hint(value, id))
+    }
+
+    /// The same for a session in the store, where it is kept beside the record.
+    pub fn open_hint(&self, sealed: &str, id: &SessionId) -> Option<Secret<String>> {
+        let context = self.context(Some(id.as_bytes()));
+        let plain = self.ring.open(Purpose::LogoutHint, sealed, context).ok()?;
+        decode_timed(Secret::new(plain).expose())?.0
+    }
+
+    /// Seals the ID token of `record`, if it has come with one, for the session's end.
+    pub fn seal_hint(&self, record: &SessionRecord, now: Timestamp) -> Option<String> {
+        self.hint(record.id_token.as_ref()?, &record.session_id, now).ok()
     }
 
     /// Whether a cookie name could belong to any app of ours.
@@ -170,16 +233,9 @@ impl SessionCookies {
         is_reserved(name)
     }
 
-    /// App, issuer and client, then `more`: the AAD of everything this app seals.
-    pub(super) fn context<'a>(&'a self, more: &[&'a [u8]]) -> Vec<&'a [u8]> {
-        let mut context = vec![
-            self.names.record.as_bytes(),
-            self.identity.app_id.as_bytes(),
-            self.identity.issuer.as_bytes(),
-            self.identity.client_id.as_bytes(),
-        ];
-        context.extend_from_slice(more);
-        context
+    /// What the AAD of everything this app seals says: app, issuer and client, then `bound_to`.
+    pub(super) fn context<'a>(&'a self, bound_to: Option<&'a [u8]>) -> Context<'a> {
+        Context { owner: &self.owner, bound_to }
     }
 
     fn hint_scope(&self) -> Scope<'_> {
@@ -193,74 +249,101 @@ impl SessionCookies {
         now: Timestamp,
     ) -> Result<String, SessionError> {
         let plain = Secret::new(encode_timed(Some(id_token.expose()), now));
-        let context = self.context(&[id.as_bytes()]);
-        self.ring.seal(Purpose::LogoutHint, plain.expose(), &context, &self.random)
+        let context = self.context(Some(id.as_bytes()));
+        self.ring.seal(Purpose::LogoutHint, plain.expose(), context, &self.random)
     }
 
     fn activity(&self, record: &SessionRecord, now: Timestamp) -> Result<String, SessionError> {
-        let context = self.context(&[record.session_id.as_bytes()]);
+        let context = self.context(Some(record.session_id.as_bytes()));
         let plain = encode_timed(None, now);
-        let value = self.ring.seal(Purpose::Activity, &plain, &context, &self.random)?;
+        let value = self.ring.seal(Purpose::Activity, &plain, context, &self.random)?;
         Ok(set(&self.names.activity, &value, Scope::STRICT, record.expires.seconds_after(now)))
     }
 
     /// Sealing is a sign of life too, so a lost activity cookie never makes a session older than its record.
-    fn last_seen(&self, jar: &[&str], record: &SessionRecord) -> Timestamp {
-        let context = self.context(&[record.session_id.as_bytes()]);
-        values(jar, &self.names.activity)
-            .take(MOST_CHUNKS)
+    fn last_seen(&self, signs_of_life: &[&str], record: &SessionRecord) -> Timestamp {
+        let context = self.context(Some(record.session_id.as_bytes()));
+        signs_of_life
+            .iter()
             .filter_map(|value| {
-                let plain = self.ring.open(Purpose::Activity, value, &context).ok()?;
+                let plain = self.ring.open(Purpose::Activity, value, context).ok()?;
                 Some(decode_timed(&plain)?.1)
             })
             .fold(record.sealed_at, Timestamp::max)
     }
 
-    /// Joins the numbered chunks. Gaps, repeats and numbers out of range are not repaired but refused.
-    fn join(&self, jar: &[&str]) -> Joined {
-        let mut chunks: [Option<&str>; MOST_CHUNKS] = [None; MOST_CHUNKS];
-        for (number, value) in self.chunks(jar) {
-            match number.and_then(|at| chunks.get_mut(at)) {
-                Some(slot @ None) => *slot = Some(value),
-                _ => return Joined::Broken,
+    /// The session's cookies in `jar`, in one pass.
+    fn shown<'a>(&self, jar: &'a [&'a str]) -> Shown<'a> {
+        let mut shown = Shown::default();
+        for (name, value) in pairs(jar) {
+            if let Some(number) = self.chunk_number(name) {
+                shown.chunks.push((number, value));
+            } else if name == self.names.activity && shown.signs_of_life.len() < MOST_CHUNKS {
+                shown.signs_of_life.push(value);
             }
         }
-        let count = chunks.iter().flatten().count();
-        if chunks.iter().take(count).any(Option::is_none) {
-            return Joined::Broken;
-        }
-        match u8::try_from(count) {
-            Ok(0) | Err(_) => Joined::Nothing,
-            Ok(count) => Joined::Value(chunks.iter().flatten().copied().collect(), count),
-        }
+        shown
     }
 
-    /// Every cookie whose name is ours and a number; the number is `None` when it is none of ours to write.
-    fn chunks<'a>(
-        &'a self,
-        jar: &'a [&'a str],
-    ) -> impl Iterator<Item = (Option<usize>, &'a str)> + 'a {
-        pairs(jar).filter_map(|(name, value)| {
-            let number = name.strip_prefix(self.names.record.as_str())?;
-            let canonical = number.len() == 1 && number.bytes().all(|b| b.is_ascii_digit());
-            Some((number.parse().ok().filter(|_| canonical), value))
-        })
+    /// The digits behind our name, whether we would write them so or not.
+    fn chunk_number<'a>(&self, name: &'a str) -> Option<&'a str> {
+        let number = name.strip_prefix(self.names.record.as_str())?;
+        let is_number = (1..=LONGEST_NUMBER).contains(&number.len())
+            && number.bytes().all(|b| b.is_ascii_digit());
+        is_number.then_some(number)
     }
 
+    /// Deletes the chunks from number `keep` on, and those that we never wrote: one of them would break every request.
     fn stale_chunks(&self, jar: &[&str], keep: usize) -> Vec<String> {
-        let mut numbers: Vec<usize> =
-            self.chunks(jar).filter_map(|(number, _)| number).filter(|at| *at >= keep).collect();
+        let stale = |number: &&str| written_as(number).is_none_or(|at| at >= keep);
+        let numbers = pairs(jar).filter_map(|(name, _)| self.chunk_number(name));
+        let mut numbers: Vec<&str> = numbers.filter(stale).take(MOST_DELETED).collect();
         numbers.sort_unstable();
         numbers.dedup();
-        numbers
-            .iter()
-            .map(|at| delete(&format!("{}{at}", self.names.record), Scope::STRICT))
-            .collect()
+        numbers.into_iter().map(|number| self.delete_chunk(number)).collect()
+    }
+
+    fn delete_chunk(&self, number: &str) -> String {
+        delete(&format!("{}{number}", self.names.record), Scope::STRICT)
     }
 }
 
-enum Joined {
+/// The number of a chunk as we write it: one digit.
+fn written_as(number: &str) -> Option<usize> {
+    if number.len() == 1 { number.parse().ok() } else { None }
+}
+
+/// The cookies of one session as a request shows them.
+#[derive(Default)]
+struct Shown<'a> {
+    /// By the number behind their name.
+    chunks: SmallVec<[(&'a str, &'a str); MOST_CHUNKS]>,
+    signs_of_life: SmallVec<[&'a str; MOST_CHUNKS]>,
+}
+
+enum Joined<'a> {
     Nothing,
     Broken,
-    Value(String, u8),
+    Value(Cow<'a, str>, u8),
+}
+
+/// Joins the numbered chunks. Gaps, repeats and numbers out of range are not repaired but refused.
+fn join<'a>(shown: &[(&str, &'a str)]) -> Joined<'a> {
+    let mut chunks: [Option<&str>; MOST_CHUNKS] = [None; MOST_CHUNKS];
+    for (number, value) in shown {
+        match written_as(number).and_then(|at| chunks.get_mut(at)) {
+            Some(slot @ None) => *slot = Some(value),
+            _ => return Joined::Broken,
+        }
+    }
+    let count = chunks.iter().flatten().count();
+    if chunks.iter().take(count).any(Option::is_none) {
+        return Joined::Broken;
+    }
+    match (chunks, u8::try_from(count)) {
+        (_, Ok(0) | Err(_)) => Joined::Nothing,
+        // Most sessions fit into one cookie, which is opened where it stands.
+        ([Some(only), ..], Ok(1)) => Joined::Value(Cow::Borrowed(only), 1),
+        (_, Ok(count)) => Joined::Value(chunks.iter().flatten().copied().collect(), count),
+    }
 }

@@ -1,10 +1,10 @@
 //! Which key seals and which keys open. One seals, any number open, so that rotation logs nobody out.
 //! A value names its key; nothing is ever tried under several keys (AES-GCM does not commit to its key).
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64_simd::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest as _, Sha256};
+use smallvec::SmallVec;
 
 use super::SessionError;
 use super::xaes::{NONCE, Xaes};
@@ -15,6 +15,8 @@ use crate::secret::Random;
 const VERSION: u8 = 1;
 const KEY_ID: usize = 4;
 const HEADER: usize = 1 + KEY_ID + NONCE;
+/// Room for the additional data of an ordinary app without an allocation.
+const AAD: usize = 256;
 
 /// What a sealed value is for. Each purpose has keys of its own (KM-05), so that none passes for another (CK-06).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,14 +27,24 @@ pub enum Purpose {
     LogoutHint,
     LogoutTicket,
     Login,
+    LoginTrail,
+    Refreshed,
+    Ticket,
+    Stored,
+    Listed,
 }
 
-const PURPOSES: [(Purpose, &str); 5] = [
+const PURPOSES: [(Purpose, &str); 10] = [
     (Purpose::Record, "record"),
     (Purpose::Activity, "activity"),
     (Purpose::LogoutHint, "logout-hint"),
     (Purpose::LogoutTicket, "logout-ticket"),
     (Purpose::Login, "login"),
+    (Purpose::LoginTrail, "login-trail"),
+    (Purpose::Refreshed, "refreshed"),
+    (Purpose::Ticket, "ticket"),
+    (Purpose::Stored, "stored"),
+    (Purpose::Listed, "listed"),
 ];
 
 /// Who a seal belongs to: part of every AAD, so that no other app, deployment or client opens it.
@@ -62,7 +74,21 @@ pub struct KeyRing {
 struct RingKey {
     id: [u8; KEY_ID],
     /// By purpose, in the order of [`PURPOSES`].
-    ciphers: Vec<Xaes>,
+    ciphers: Vec<PurposeKey>,
+}
+
+/// A key for one purpose, and how the additional data of all that it seals begins.
+struct PurposeKey {
+    cipher: Xaes,
+    head: Vec<u8>,
+}
+
+/// Who a value belongs to, written once, and what it is bound to beside that.
+#[derive(Clone, Copy)]
+pub struct Context<'a> {
+    /// From [`delimited`]: app, issuer, client.
+    pub owner: &'a [u8],
+    pub bound_to: Option<&'a [u8]>,
 }
 
 impl KeyRing {
@@ -74,7 +100,7 @@ impl KeyRing {
             if ring.iter().any(|other| other.id == id) {
                 return Err(SessionError::KeyIdCollision);
             }
-            let ciphers = PURPOSES.iter().map(|(_, label)| derive(key, label)).collect();
+            let ciphers = PURPOSES.iter().map(|(_, label)| purpose_key(key, id, label)).collect();
             ring.push(RingKey { id, ciphers });
         }
         if ring.is_empty() { Err(SessionError::NoKey) } else { Ok(Self { keys: ring }) }
@@ -85,20 +111,20 @@ impl KeyRing {
         &self,
         purpose: Purpose,
         plain: &[u8],
-        context: &[&[u8]],
+        context: Context<'_>,
         random: &Random,
     ) -> Result<String, SessionError> {
         let key = self.keys.first().ok_or(SessionError::NoKey)?;
-        let cipher = key.ciphers.get(purpose as usize).ok_or(SessionError::Seal)?;
+        let PurposeKey { cipher, head } =
+            key.ciphers.get(purpose as usize).ok_or(SessionError::Seal)?;
         let nonce = random.bytes::<NONCE>();
-        let aad = aad(purpose, key.id, context);
-        let sealed = cipher.seal(&nonce, plain, &aad).ok_or(SessionError::Seal)?;
+        let sealed = cipher.seal(&nonce, plain, &aad(head, context)).ok_or(SessionError::Seal)?;
         let mut value = Vec::with_capacity(HEADER + sealed.len());
         value.push(VERSION);
         value.extend_from_slice(&key.id);
         value.extend_from_slice(&nonce);
         value.extend_from_slice(&sealed);
-        Ok(URL_SAFE_NO_PAD.encode(value))
+        Ok(URL_SAFE_NO_PAD.encode_to_string(value))
     }
 
     /// Opens `value`, which must have been sealed for the same purpose and context.
@@ -106,33 +132,44 @@ impl KeyRing {
         &self,
         purpose: Purpose,
         value: &str,
-        context: &[&[u8]],
+        context: Context<'_>,
     ) -> Result<Vec<u8>, OpenFailure> {
-        let bytes = URL_SAFE_NO_PAD.decode(value).map_err(|_| OpenFailure::Invalid)?;
+        let mut bytes = URL_SAFE_NO_PAD.decode_to_vec(value).map_err(|_| OpenFailure::Invalid)?;
         let (version, rest) = bytes.split_first().ok_or(OpenFailure::Invalid)?;
         if *version != VERSION {
             return Err(OpenFailure::Unknown);
         }
-        let (id, rest) = rest.split_first_chunk::<KEY_ID>().ok_or(OpenFailure::Invalid)?;
-        let (nonce, sealed) = rest.split_first_chunk::<NONCE>().ok_or(OpenFailure::Invalid)?;
-        let key = self.keys.iter().find(|key| key.id == *id).ok_or(OpenFailure::Unknown)?;
-        let cipher = key.ciphers.get(purpose as usize).ok_or(OpenFailure::Invalid)?;
-        cipher.open(nonce, sealed, &aad(purpose, *id, context)).ok_or(OpenFailure::Invalid)
+        let (&id, rest) = rest.split_first_chunk::<KEY_ID>().ok_or(OpenFailure::Invalid)?;
+        let (&nonce, _) = rest.split_first_chunk::<NONCE>().ok_or(OpenFailure::Invalid)?;
+        let key = self.keys.iter().find(|key| key.id == id).ok_or(OpenFailure::Unknown)?;
+        let PurposeKey { cipher, head } =
+            key.ciphers.get(purpose as usize).ok_or(OpenFailure::Invalid)?;
+        // One buffer from the cookie's text to the plain text, so that there is one to wipe.
+        bytes.drain(..HEADER);
+        cipher.open(&nonce, &mut bytes, &aad(head, context)).ok_or(OpenFailure::Invalid)?;
+        Ok(bytes)
     }
 }
 
-/// Length-delimited, so that no two contexts read alike (CVE-2023-35941 taught that).
-fn aad(purpose: Purpose, key_id: [u8; KEY_ID], context: &[&[u8]]) -> Vec<u8> {
-    let label = PURPOSES.get(purpose as usize).map_or("", |(_, label)| label);
-    let mut aad = Vec::with_capacity(160);
-    for part in [b"cloakroom".as_slice(), &[VERSION], &key_id, label.as_bytes()]
-        .iter()
-        .chain(context.iter())
-    {
+fn aad(head: &[u8], context: Context<'_>) -> SmallVec<[u8; AAD]> {
+    let mut aad = SmallVec::from_slice(head);
+    aad.extend_from_slice(context.owner);
+    if let Some(part) = context.bound_to {
         aad.extend_from_slice(&(part.len() as u64).to_be_bytes());
         aad.extend_from_slice(part);
     }
     aad
+}
+
+/// Length-delimited, so that no two contexts read alike (CVE-2023-35941 taught that).
+pub fn delimited(parts: &[&[u8]]) -> Vec<u8> {
+    let length = |part: &&[u8]| (part.len() as u64).to_be_bytes();
+    parts.iter().flat_map(|part| length(part).into_iter().chain(part.iter().copied())).collect()
+}
+
+fn purpose_key(key: &CookieKey, id: [u8; KEY_ID], label: &str) -> PurposeKey {
+    let head = delimited(&[b"cloakroom", &[VERSION], &id, label.as_bytes()]);
+    PurposeKey { cipher: derive(key, label), head }
 }
 
 fn derive(key: &CookieKey, label: &str) -> Xaes {

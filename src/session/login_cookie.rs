@@ -1,19 +1,25 @@
 //! One cookie per login attempt, so that ten tabs can log in at once. Sealed, short-lived, bounded in number,
 //! deleted after use; it is what binds an authorization response to this browser (CB-01).
 
+use std::time::Duration;
+
 use sha2::{Digest as _, Sha256};
 
 use super::codec::{decode_login, encode_login};
 use super::cookies::SessionCookies;
 use super::jar::{pairs, values};
 use super::key_ring::Purpose;
+use super::names::is_reserved;
 use super::record::LoginAttempt;
 use super::set_cookie::{Scope, delete, set};
 use crate::clock::Timestamp;
-use crate::secret::constant_time_eq;
+use crate::config::LoginConfig;
+use crate::secret::{Secret, constant_time_eq};
 
-/// Life of an attempt, seconds.
-const LIFE: u64 = 600;
+/// The most bytes that the login cookies of one browser take together; ten ordinary attempts need about 3,500.
+const MOST_BYTES: usize = 4_000;
+/// The browser keeps the cookie this much longer than it is valid, so that a late callback is told why it fails.
+const GRACE: Duration = Duration::from_secs(600);
 
 /// Why a callback has no login attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -27,33 +33,59 @@ pub enum LoginCookieError {
 }
 
 impl SessionCookies {
-    /// The `Set-Cookie` lines of a new attempt; when `max_parallel` are open, the others make room.
+    /// The `Set-Cookie` lines of a new attempt; when `limits.max_parallel` are open, the oldest make room.
     pub fn seal_login(
         &self,
         attempt: &LoginAttempt,
         jar: &[&str],
-        max_parallel: usize,
+        limits: &LoginConfig,
         now: Timestamp,
     ) -> Vec<String> {
-        let mut lines = Vec::new();
-        let mut open: Vec<(Timestamp, &str)> = pairs(jar)
-            .filter(|(name, _)| name.starts_with(&self.names.login))
-            .map(|(name, value)| (self.started(name, value).unwrap_or_default(), name))
+        let name = self.login_name(&attempt.state);
+        let context = self.context(Some(name.as_bytes()));
+        let plain = Secret::new(encode_login(attempt));
+        let sealed = self.ring.seal(Purpose::Login, plain.expose(), context, &self.random);
+        let Ok(value) = sealed else {
+            return Vec::new();
+        };
+        let mut lines = self.make_room(name.len() + value.len(), jar, limits, now);
+        let life = (limits.max_age + GRACE).as_secs();
+        lines.push(set(&name, &value, Scope::LAX, life));
+        lines
+    }
+
+    /// Deletes attempts that are too old, too many, or too large together, oldest first: a header that outgrows a front
+    /// proxy would lock the browser out.
+    fn make_room(
+        &self,
+        new: usize,
+        jar: &[&str],
+        limits: &LoginConfig,
+        now: Timestamp,
+    ) -> Vec<String> {
+        let is_attempt = |name: &str| name.starts_with(&self.names.login);
+        let mut open: Vec<(Timestamp, &str, usize)> = pairs(jar)
+            .filter(|(name, _)| is_attempt(name))
+            .map(|(name, value)| {
+                (self.started(name, value).unwrap_or_default(), name, name.len() + value.len())
+            })
             .collect();
         open.sort_unstable();
-        open.dedup_by_key(|(_, name)| *name);
-        let surplus = (open.len() + 1).saturating_sub(max_parallel.max(1));
-        for (at, (started, name)) in open.iter().enumerate() {
-            if at < surplus || started.0 + LIFE <= now.0 {
+        open.dedup_by_key(|(_, name, _)| *name);
+        let others: usize = pairs(jar)
+            .filter(|(name, _)| !is_attempt(name) && is_reserved(name))
+            .map(|(name, value)| name.len() + value.len())
+            .sum();
+        let room = self.budget.saturating_sub(others).min(MOST_BYTES);
+        let mut bytes: usize = new + open.iter().map(|(_, _, size)| size).sum::<usize>();
+        let mut count = open.len() + 1;
+        let mut lines = Vec::new();
+        for (started, name, size) in open {
+            let surplus = count > limits.max_parallel.max(1) || bytes > room;
+            if surplus || started.plus(limits.max_age) <= now {
                 lines.push(delete(name, Scope::LAX));
+                (bytes, count) = (bytes - size, count - 1);
             }
-        }
-        let name = self.login_name(&attempt.state);
-        let context = self.context(&[name.as_bytes()]);
-        if let Ok(value) =
-            self.ring.seal(Purpose::Login, &encode_login(attempt), &context, &self.random)
-        {
-            lines.push(set(&name, &value, Scope::LAX, LIFE));
         }
         lines
     }
@@ -63,20 +95,22 @@ impl SessionCookies {
         &self,
         jar: &[&str],
         state: &str,
+        limits: &LoginConfig,
         now: Timestamp,
     ) -> Result<LoginAttempt, LoginCookieError> {
         let name = self.login_name(state);
         let value = values(jar, &name).next().ok_or(LoginCookieError::Missing)?;
-        let context = self.context(&[name.as_bytes()]);
+        let context = self.context(Some(name.as_bytes()));
         let plain = self
             .ring
-            .open(Purpose::Login, value, &context)
+            .open(Purpose::Login, value, context)
+            .map(Secret::new)
             .map_err(|_| LoginCookieError::Invalid)?;
-        let attempt = decode_login(&plain).ok_or(LoginCookieError::Invalid)?;
+        let attempt = decode_login(plain.expose()).ok_or(LoginCookieError::Invalid)?;
         if !constant_time_eq(attempt.state.as_bytes(), state.as_bytes()) {
             return Err(LoginCookieError::Invalid);
         }
-        if attempt.started.0 + LIFE <= now.0 {
+        if attempt.started.plus(limits.max_age) <= now {
             return Err(LoginCookieError::Expired);
         }
         Ok(attempt)
@@ -95,7 +129,7 @@ impl SessionCookies {
 
     fn started(&self, name: &str, value: &str) -> Option<Timestamp> {
         let plain =
-            self.ring.open(Purpose::Login, value, &self.context(&[name.as_bytes()])).ok()?;
-        Some(decode_login(&plain)?.started)
+            self.ring.open(Purpose::Login, value, self.context(Some(name.as_bytes()))).ok()?;
+        Some(decode_login(Secret::new(plain).expose())?.started)
     }
 }

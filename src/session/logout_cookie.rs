@@ -1,16 +1,18 @@
 //! The ticket that carries the ID token from `POST /logout` to the navigation that ends the session at the
 //! authorization server: Strict, two minutes, path-scoped, used once. JavaScript never sees what is in it.
 
+use std::time::Duration;
+
 use super::codec::{decode_timed, encode_timed};
 use super::cookies::SessionCookies;
-use super::jar::values;
+use super::jar::{MOST_PLANTED, values};
 use super::key_ring::Purpose;
 use super::set_cookie::{Scope, delete, set};
 use crate::clock::Timestamp;
 use crate::secret::Secret;
 
-/// Life of a ticket, seconds.
-const LIFE: u64 = 120;
+/// Life of a ticket.
+const LIFE: Duration = Duration::from_secs(120);
 
 /// A logout that still has to be told to the authorization server.
 pub struct LogoutTicket {
@@ -22,19 +24,21 @@ impl SessionCookies {
     /// The `Set-Cookie` line of a new ticket.
     pub fn seal_logout_ticket(&self, id_token: Option<&Secret<String>>, now: Timestamp) -> String {
         let plain = Secret::new(encode_timed(id_token.map(|token| token.expose().as_str()), now));
-        let context = self.context(&[]);
-        match self.ring.seal(Purpose::LogoutTicket, plain.expose(), &context, &self.random) {
-            Ok(value) => set(&self.names.logout_ticket, &value, self.ticket_scope(), LIFE),
+        let context = self.context(None);
+        match self.ring.seal(Purpose::LogoutTicket, plain.expose(), context, &self.random) {
+            Ok(value) => {
+                set(&self.names.logout_ticket, &value, self.ticket_scope(), LIFE.as_secs())
+            }
             Err(_) => self.clear_logout_ticket(),
         }
     }
 
     /// The ticket in `jar`, if it is authentic and fresh.
     pub fn open_logout_ticket(&self, jar: &[&str], now: Timestamp) -> Option<LogoutTicket> {
-        values(jar, &self.names.logout_ticket).take(4).find_map(|value| {
-            let plain = self.ring.open(Purpose::LogoutTicket, value, &self.context(&[])).ok()?;
-            let (id_token, sealed) = decode_timed(&plain)?;
-            (sealed.0 + LIFE > now.0).then_some(LogoutTicket { id_token })
+        values(jar, &self.names.logout_ticket).take(MOST_PLANTED).find_map(|value| {
+            let plain = self.ring.open(Purpose::LogoutTicket, value, self.context(None)).ok()?;
+            let (id_token, sealed) = decode_timed(Secret::new(plain).expose())?;
+            (sealed.plus(LIFE) > now).then_some(LogoutTicket { id_token })
         })
     }
 

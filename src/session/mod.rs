@@ -5,20 +5,27 @@ mod cookies;
 mod jar;
 mod key_ring;
 mod login_cookie;
+mod login_trail;
 mod logout_cookie;
 mod names;
 mod record;
 mod set_cookie;
+mod stored;
+mod ticket;
 mod xaes;
 
 #[cfg(test)]
+mod arbitrary_tests;
+#[cfg(test)]
 mod tests;
 
-pub use cookies::{OpenSession, Opened, SessionCookies};
+pub use cookies::{Kept, OpenSession, Opened, SessionCookies};
 pub use key_ring::{Identity, KeyRing};
 pub use login_cookie::LoginCookieError;
+pub use login_trail::LoginTrail;
 pub use logout_cookie::LogoutTicket;
 pub use record::{LoginAttempt, SessionId, SessionRecord};
+pub use ticket::Ticket;
 
 /// Why something cannot be sealed, or a key ring cannot be built.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -8,10 +8,13 @@ pub struct Names {
     /// With the chunk number appended: `__Host-Http-app-t.0`.
     pub record: String,
     pub activity: String,
+    /// Instead of both when sessions are kept on the server.
+    pub ticket: String,
     pub logout_hint: String,
     pub logout_ticket: String,
     /// With eight characters of the state's digest appended.
     pub login: String,
+    pub login_trail: String,
 }
 
 impl Names {
@@ -21,9 +24,11 @@ impl Names {
         Self {
             record: format!("__Host-Http-{app}-t."),
             activity: format!("__Host-Http-{app}-a"),
+            ticket: format!("__Host-Http-{app}-s"),
             logout_hint: format!("__Secure-{app}-hint"),
             logout_ticket: format!("__Secure-{app}-bye"),
             login: format!("__Host-Http-{app}-login-"),
+            login_trail: format!("__Host-Http-{app}-trail"),
         }
     }
 }

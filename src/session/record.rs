@@ -2,6 +2,7 @@
 
 use crate::clock::Timestamp;
 use crate::secret::Secret;
+use crate::store::KnownAs;
 
 /// 128 unguessable bits; new at every login (CK-13).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -43,8 +44,69 @@ pub struct SessionRecord {
     pub claims: String,
     /// Only between login and sealing: it goes into the logout hint cookie, never into the record.
     pub id_token: Option<Secret<String>>,
-    /// Tagged fields of later releases, kept as they are.
+    /// Tagged fields; those of later releases are kept as they are.
     pub extensions: Vec<(u16, Vec<u8>)>,
+}
+
+/// The tag of the login's nonce among the extensions: a refreshed ID token may repeat it, and no other (RF-09).
+const NONCE: u16 = 1;
+/// The tag of the issuer, where it is not the configured one but a tenant of it.
+const TENANT: u16 = 2;
+/// The tag of the refresh token's end, seconds in eight bytes, where the authorization server has said one.
+const REFRESH_ENDS: u16 = 3;
+
+impl SessionRecord {
+    /// Remembers the nonce of the login.
+    pub fn remember_nonce(&mut self, nonce: &str) {
+        self.extensions.push((NONCE, nonce.as_bytes().to_vec()));
+    }
+
+    /// The nonce of the login, when this record remembers it.
+    pub fn nonce(&self) -> Option<String> {
+        self.text(NONCE).map(ToOwned::to_owned)
+    }
+
+    /// Remembers who issued the ID token, unless it is the issuer `configured` for everybody.
+    pub fn remember_issuer(&mut self, issuer: &str, configured: &str) {
+        if issuer != configured {
+            self.extensions.push((TENANT, issuer.as_bytes().to_vec()));
+        }
+    }
+
+    /// When the refresh token ends, as far as the authorization server has said.
+    pub fn refresh_ends(&self) -> Option<Timestamp> {
+        let (_, bytes) = self.extensions.iter().find(|(known, _)| *known == REFRESH_ENDS)?;
+        Some(Timestamp(u64::from_be_bytes(bytes.as_slice().try_into().ok()?)))
+    }
+
+    /// Remembers what the authorization server has said of the refresh token's end: nothing, or when.
+    pub fn set_refresh_ends(&mut self, ends: Option<Timestamp>) {
+        self.extensions.retain(|(tag, _)| *tag != REFRESH_ENDS);
+        self.extensions.extend(ends.map(|ends| (REFRESH_ENDS, ends.0.to_be_bytes().to_vec())));
+    }
+
+    /// When this session is over if nothing is refreshed any more: with its last token, at its absolute end at the latest
+    /// (RF-08).
+    pub fn ends(&self) -> Timestamp {
+        let tokens = self.refresh_ends().map(|ends| ends.max(self.access_expires));
+        tokens.map_or(self.expires, |ends| ends.min(self.expires))
+    }
+
+    /// The names by which this session can be ended; `issuer` is the configured one.
+    pub fn known_as<'a>(&'a self, issuer: &'a str) -> KnownAs<'a> {
+        KnownAs {
+            id: self.session_id.as_bytes(),
+            issuer: self.text(TENANT).unwrap_or(issuer),
+            op_sid: self.op_sid.as_deref(),
+            subject: &self.subject,
+            created: self.created,
+        }
+    }
+
+    fn text(&self, tag: u16) -> Option<&str> {
+        let (_, bytes) = self.extensions.iter().find(|(known, _)| *known == tag)?;
+        str::from_utf8(bytes).ok()
+    }
 }
 
 /// One login attempt: what a login cookie holds.
@@ -57,4 +119,7 @@ pub struct LoginAttempt {
     pub started: Timestamp,
     pub max_age: Option<u64>,
     pub acr_values: Option<String>,
+    /// The session that this login will replace, and its absolute end. Noted at the start, because the callback comes
+    /// without our Strict cookies.
+    pub replaces: Option<(SessionId, Timestamp)>,
 }

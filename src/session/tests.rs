@@ -9,10 +9,10 @@ use super::codec::{decode_login, decode_record, decode_timed};
 use super::xaes::Xaes;
 use super::*;
 use crate::clock::Timestamp;
-use crate::config::{CookieKey, SessionConfig};
+use crate::config::{CookieKey, LoginConfig, SessionConfig};
 use crate::secret::{Random, Secret};
 
-const NOW: Timestamp = Timestamp(1_000_000);
+pub(super) const NOW: Timestamp = Timestamp(1_000_000);
 
 fn key(id: &str, byte: u8) -> CookieKey {
     CookieKey { id: id.to_owned(), bytes: Secret::new([byte; 32]) }
@@ -20,12 +20,14 @@ fn key(id: &str, byte: u8) -> CookieKey {
 
 fn cookies_of(keys: &[CookieKey], app: &str, issuer: &str) -> SessionCookies {
     let config = SessionConfig {
+        store: crate::config::SessionStore::Cookie,
         keys: Vec::new(),
         idle_timeout: Duration::from_secs(1_800),
         max_age: Duration::from_secs(28_800),
         claims: Vec::new(),
         refresh_before: Duration::from_secs(60),
         cookie_budget: 7_000,
+        deny_file: None,
     };
     let identity = Identity {
         app_id: app.to_owned(),
@@ -42,7 +44,7 @@ fn cookies_of(keys: &[CookieKey], app: &str, issuer: &str) -> SessionCookies {
     )
 }
 
-fn cookies() -> SessionCookies {
+pub(super) fn cookies() -> SessionCookies {
     cookies_of(&[key("k1", 7)], "app", "https://op.example")
 }
 
@@ -86,6 +88,7 @@ fn attempt(state: &str, started: Timestamp) -> LoginAttempt {
         started,
         max_age: None,
         acr_values: None,
+        replaces: Some((SessionId::new([9; 16]), Timestamp(77))),
     }
 }
 
@@ -99,19 +102,81 @@ fn xaes_matches_the_published_vectors() {
         let sealed = Xaes::new(&[byte; 32]).seal(nonce, b"XAES-256-GCM", aad.as_bytes()).unwrap();
         let hex: String = sealed.iter().fold(String::new(), |hex, b| format!("{hex}{b:02x}"));
         assert_eq!(hex, expected);
-        assert_eq!(
-            Xaes::new(&[byte; 32]).open(nonce, &sealed, aad.as_bytes()).unwrap(),
-            b"XAES-256-GCM"
-        );
+        let mut opened = sealed;
+        Xaes::new(&[byte; 32]).open(nonce, &mut opened, aad.as_bytes()).unwrap();
+        assert_eq!(opened, b"XAES-256-GCM");
     }
 }
 
-// proves: CK-01, CK-02, CK-03
+/// The accumulated vector: 10,000 rounds of keys, nonces, texts and additional data of every length, all from SHAKE128.
+#[test]
+fn xaes_matches_the_published_accumulated_vector() {
+    use shake::Shake128;
+    use shake::digest::{ExtendableOutput as _, Update as _, XofReader};
+    fn take(reader: &mut impl XofReader, length: usize) -> Vec<u8> {
+        let mut bytes = vec![0; length];
+        reader.read(&mut bytes);
+        bytes
+    }
+    let mut source = Shake128::default().finalize_xof();
+    let mut digest = Shake128::default();
+    for _ in 0..10_000 {
+        let key: [u8; 32] = take(&mut source, 32).try_into().unwrap();
+        let nonce: [u8; 24] = take(&mut source, 24).try_into().unwrap();
+        let length = take(&mut source, 1)[0];
+        let plain = take(&mut source, length.into());
+        let length = take(&mut source, 1)[0];
+        let aad = take(&mut source, length.into());
+        let mut sealed = Xaes::new(&key).seal(&nonce, &plain, &aad).unwrap();
+        digest.update(&sealed);
+        Xaes::new(&key).open(&nonce, &mut sealed, &aad).unwrap();
+        assert_eq!(sealed, plain);
+    }
+    let sum = take(&mut digest.finalize_xof(), 32);
+    let hex: String = sum.iter().fold(String::new(), |hex, b| format!("{hex}{b:02x}"));
+    assert_eq!(hex, "e6b9edf2df6cec60c8cbd864e2211b597fb69a529160cd040d56c0c210081939");
+}
+
+// proves: KM-04
+#[test]
+fn each_record_is_sealed_under_a_subkey_of_its_own_so_a_key_never_runs_out() {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    let cookies = cookies();
+    let mut salts = std::collections::HashSet::new();
+    for _ in 0..2_000 {
+        let jar = sealed(&cookies, "opaque");
+        let value = jar.split_once("t.0=").unwrap().1.split_once(';').unwrap().0;
+        let bytes = URL_SAFE_NO_PAD.decode(value).unwrap();
+        // version, key id, then the half of the nonce that selects the subkey
+        assert!(salts.insert(bytes[5..17].to_vec()), "a subkey came twice");
+    }
+}
+
+/// `sealed(&cookies(), …)` of the first release; whoever changes the format must still open it.
+const GOLDEN: &str = include_str!("golden-v1.txt");
+
+#[test]
+fn a_cookie_of_the_first_release_still_opens() {
+    let Opened::Open(session) = cookies().open(&[GOLDEN.trim()], NOW) else { panic!("not open") };
+    let (golden, now) = (session.record, record("eyJhbGciOiJub25lIn0.eyJzdWIiOiJhIn0.c2ln"));
+    assert_eq!(golden.session_id, now.session_id);
+    assert_eq!((golden.generation, golden.subject), (now.generation, now.subject));
+    assert_eq!((golden.op_sid, golden.auth_time, golden.acr), (now.op_sid, now.auth_time, now.acr));
+    assert_eq!((golden.created, golden.expires), (now.created, now.expires));
+    assert_eq!((golden.sealed_at, golden.access_expires), (now.sealed_at, now.access_expires));
+    assert_eq!((golden.access_token, golden.refresh_token), (now.access_token, now.refresh_token));
+    assert_eq!((golden.scope, golden.claims), (now.scope, now.claims));
+    assert_eq!(golden.extensions, now.extensions);
+}
+
+// proves: CK-01, CK-02, CK-03, CK-18
 #[test]
 fn every_cookie_is_secure_http_only_strict_and_host_locked() {
     for line in cookies().seal(&record("opaque"), &[], NOW).unwrap() {
         assert!(line.contains("; Secure") && line.contains("; HttpOnly"), "{line}");
         assert!(line.contains("SameSite=Strict") && !line.contains("Domain"), "{line}");
+        assert!(!line.contains("Partitioned"), "{line}");
         let host_locked = line.starts_with("__Host-Http-app-") && line.contains("; Path=/;");
         let hint = line.starts_with("__Secure-app-hint=") && line.contains("; Path=/logout;");
         assert!(host_locked || hint, "{line}");
@@ -160,7 +225,7 @@ fn flipping_any_character_is_no_session_and_never_an_error() {
 #[test]
 fn a_value_opens_only_for_its_own_purpose_app_issuer_and_name() {
     let cookies = cookies();
-    let login = jar_of(&cookies.seal_login(&attempt("state", NOW), &[], 10, NOW));
+    let login = jar_of(&cookies.seal_login(&attempt("state", NOW), &[], &limits(), NOW));
     let as_session = format!("__Host-Http-app-t.0={}", login.split_once('=').unwrap().1);
     assert!(matches!(cookies.open(&[&as_session], NOW), Opened::Invalid));
 
@@ -217,6 +282,16 @@ fn missing_extra_and_a_thousand_chunks_are_no_session_and_stale_ones_are_deleted
     let many: Vec<String> = (0..1000).map(|n| format!("__Host-Http-app-t.{n}=A")).collect();
     assert!(matches!(cookies.open(&[&many.join("; ")], NOW), Opened::Invalid));
 
+    // Foreign numbers, too, are deleted: they would break every later request.
+    let foreign =
+        format!("{jar}; __Host-Http-app-t.12=A; __Host-Http-app-t.00=A; __Host-Http-app-t.x=A");
+    assert!(matches!(cookies.open(&[&foreign], NOW), Opened::Invalid));
+    let cleared = cookies.clear(&[&foreign]);
+    for number in ["0", "1", "12", "00"] {
+        let name = format!("__Host-Http-app-t.{number}=;");
+        assert!(cleared.iter().any(|line| line.starts_with(&name)), "{number}: {cleared:?}");
+    }
+
     let smaller = cookies.seal(&record("small"), &[&jar], NOW).unwrap();
     let deletion = smaller.iter().find(|line| line.starts_with("__Host-Http-app-t.1=;")).unwrap();
     assert!(deletion.contains("Max-Age=0") && deletion.contains("; Secure"), "{deletion}");
@@ -270,7 +345,9 @@ fn clearing_repeats_the_attributes_of_setting() {
         kept.sort();
         (name.to_owned(), kept)
     };
-    let mut set: Vec<_> = lines.iter().map(|line| attributes(line)).collect();
+    // A login also deletes the chunks that it does not use.
+    let kept = lines.iter().filter(|line| !line.contains("Max-Age=0"));
+    let mut set: Vec<_> = kept.map(|line| attributes(line)).collect();
     let mut cleared: Vec<_> = cookies.clear(&[&jar]).iter().map(|line| attributes(line)).collect();
     set.sort();
     cleared.sort();
@@ -285,7 +362,8 @@ fn ten_attempts_live_side_by_side_and_two_hundred_do_not_overflow() {
     for n in 0..200_u64 {
         let line = jar.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join("; ");
         let at = NOW.plus(Duration::from_secs(n));
-        for set in cookies.seal_login(&attempt(&format!("state-{n}"), at), &[&line], 10, at) {
+        for set in cookies.seal_login(&attempt(&format!("state-{n}"), at), &[&line], &limits(), at)
+        {
             let (name, value) = set.split(';').next().unwrap().split_once('=').unwrap();
             jar.retain(|(other, _)| other != name);
             if !value.is_empty() {
@@ -299,19 +377,49 @@ fn ten_attempts_live_side_by_side_and_two_hundred_do_not_overflow() {
     let now = NOW.plus(Duration::from_secs(200));
     for n in 190..200 {
         assert_eq!(
-            cookies.open_login(&[&line], &format!("state-{n}"), now).unwrap().return_to,
+            cookies.open_login(&[&line], &format!("state-{n}"), &limits(), now).unwrap().return_to,
             "/reports#today"
         );
     }
     assert_eq!(
-        cookies.open_login(&[&line], "state-0", now).unwrap_err(),
+        cookies.open_login(&[&line], "state-0", &limits(), now).unwrap_err(),
         LoginCookieError::Missing
     );
     let late = NOW.plus(Duration::from_secs(900));
     assert_eq!(
-        cookies.open_login(&[&line], "state-199", late).unwrap_err(),
+        cookies.open_login(&[&line], "state-199", &limits(), late).unwrap_err(),
         LoginCookieError::Expired
     );
+}
+
+// proves: CK-15
+#[test]
+fn attempts_with_long_targets_never_outgrow_a_front_proxys_header() {
+    let cookies = cookies();
+    let mut jar = std::collections::BTreeMap::new();
+    for n in 0..40_u64 {
+        let line = line_of(&jar);
+        let at = NOW.plus(Duration::from_secs(n));
+        let long = LoginAttempt {
+            return_to: format!("/{}", "x".repeat(1_900)),
+            ..attempt(&format!("s{n}"), at)
+        };
+        for set in cookies.seal_login(&long, &[&line], &limits(), at) {
+            let (name, value) = set.split(';').next().unwrap().split_once('=').unwrap();
+            if set.contains("Max-Age=0") {
+                jar.remove(name);
+            } else {
+                jar.insert(name.to_owned(), value.to_owned());
+            }
+        }
+        let bytes: usize = jar.iter().map(|(name, value)| name.len() + value.len()).sum();
+        assert!(bytes <= 4_000, "{bytes} bytes after {n}");
+        assert!(cookies.open_login(&[&line_of(&jar)], &format!("s{n}"), &limits(), at).is_ok());
+    }
+}
+
+fn line_of(jar: &std::collections::BTreeMap<String, String>) -> String {
+    jar.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ")
 }
 
 // proves: KM-02
@@ -370,5 +478,15 @@ proptest! {
         let jar = sealed(&cookies, &token);
         let Opened::Open(session) = cookies.open(&[&jar], NOW) else { panic!("not open") };
         prop_assert_eq!(session.record.access_token.expose(), &token);
+    }
+}
+
+pub(super) fn limits() -> LoginConfig {
+    LoginConfig {
+        max_age: Duration::from_secs(600),
+        max_parallel: 10,
+        allowed_params: Vec::new(),
+        loop_limit: 5,
+        loop_window: Duration::from_secs(60),
     }
 }

@@ -1,73 +1,306 @@
-//! Remembers which sessions have ended, so that copies of their cookies are useless (ASVS 7.4.1).
-//! In memory: one instance, until restart. Never forgets an entry before its session would have ended anyway.
+//! Remembers which sessions have ended, so that copies of their cookies are useless (ASVS 7.4.1), and tells whoever holds
+//! a stream or a tunnel of such a session open. Others are not woken, and a request that is over in time costs nothing.
+//! In memory, and in a file besides when there is one ([`super::journal`]). Never forgets an entry before its sessions
+//! would have ended anyway.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use tokio::sync::watch;
+
+use super::deny_entry::ALL;
+pub(super) use super::deny_entry::Entry;
+use super::deny_file::{DenyFile, DenyFileError};
+use super::journal::{Journal, Report};
+use super::known_as::{Key, KnownAs, SessionKeys};
+use super::redis::{Contact, Publisher, Redis};
 use crate::clock::Timestamp;
+use crate::config::Outage;
 
 /// Sweep for dead entries when the map has doubled since the last sweep.
 const FIRST_SWEEP: usize = 1024;
 
-/// Ended sessions by id, each until its absolute end.
-#[derive(Debug)]
-pub struct DenyList(Mutex<Entries>);
-
-#[derive(Debug)]
-struct Entries {
-    until: HashMap<[u8; 16], Timestamp>,
-    sweep_at: usize,
+/// The ended sessions of one app.
+#[derive(Debug, Default)]
+pub struct DenyList {
+    entries: Arc<Mutex<Entries>>,
+    /// There is an entry at all: most of the time there is none, and nothing has to be looked up.
+    any: AtomicBool,
+    /// There is an entry that the authorization server has made.
+    any_from_op: AtomicBool,
+    journal: Option<Journal>,
+    /// What other instances end, and what they are told.
+    shared: Option<Shared>,
 }
 
-impl Default for DenyList {
+/// The way to other instances.
+#[derive(Debug)]
+struct Shared {
+    publisher: Publisher,
+    contact: Contact,
+    /// Without contact nothing is known for certain, and nobody may be let in.
+    closed_without: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Entries {
+    by_key: HashMap<Key, (Timestamp, Timestamp)>,
+    sweep_at: usize,
+    /// The names of sessions with something open; never more than three for each open stream or tunnel. Each tells up to
+    /// which time of creation its sessions have ended.
+    watched: HashMap<Key, watch::Sender<Option<Timestamp>>>,
+}
+
+impl Default for Entries {
     fn default() -> Self {
-        Self(Mutex::new(Entries { until: HashMap::new(), sweep_at: FIRST_SWEEP }))
+        Self { by_key: HashMap::new(), sweep_at: FIRST_SWEEP, watched: HashMap::new() }
     }
 }
 
 impl DenyList {
-    /// Ends the session `id`; `until` is its absolute end, after which no cookie of it opens anyway.
-    pub fn deny(&self, id: [u8; 16], until: Timestamp, now: Timestamp) {
-        let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if entries.until.len() >= entries.sweep_at {
-            entries.until.retain(|_, until| *until > now);
-            entries.sweep_at = (entries.until.len() * 2).max(FIRST_SWEEP);
+    /// A list that survives a restart in the file at `path`. `report` is told when the file cannot be written, and when
+    /// it can be again.
+    ///
+    /// # Errors
+    /// The file cannot be read or written, holds something else, or is another process's.
+    pub fn in_file(path: &Path, now: Timestamp, report: Report) -> Result<Self, DenyFileError> {
+        let (file, known) = DenyFile::open(path, now)?;
+        let mut entries = Entries::default();
+        for entry in &known {
+            entries.put(entry);
         }
-        entries.until.insert(id, until);
+        let entries = Arc::new(Mutex::new(entries));
+        let journal = Journal::start(file, Arc::clone(&entries), report)?;
+        Ok(Self {
+            entries,
+            any: AtomicBool::new(!known.is_empty()),
+            // Digests do not tell who made them.
+            any_from_op: AtomicBool::new(!known.is_empty()),
+            journal: Some(journal),
+            shared: None,
+        })
     }
 
-    /// Whether the session `id` has been ended.
-    pub fn is_denied(&self, id: &[u8; 16]) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).until.contains_key(id)
+    /// Shares the list of `app` with other instances through `redis`; `life` is how long an entry can matter.
+    pub fn shared(mut self, redis: &Redis, app: &str, life: Duration) -> Arc<Self> {
+        let publisher = redis.publisher(app, life);
+        self.shared = Some(Shared {
+            publisher: publisher.clone(),
+            contact: redis.contact(),
+            closed_without: redis.outage() == Outage::FailClosed,
+        });
+        let list = Arc::new(self);
+        publisher.bind(Arc::downgrade(&list));
+        list
+    }
+
+    /// Nothing is heard of what other instances end, and an operator wants nobody let in then.
+    pub fn is_blind(&self) -> bool {
+        self.shared.as_ref().is_some_and(|shared| shared.closed_without && shared.contact.is_lost())
+    }
+
+    /// Nothing is heard of what other instances end.
+    pub fn is_cut_off(&self) -> bool {
+        self.shared.as_ref().is_some_and(|shared| shared.contact.is_lost())
+    }
+
+    /// Whether every entry so far has reached the other instances' store, as far as there is one.
+    pub async fn is_published(&self) -> bool {
+        match &self.shared {
+            Some(shared) => shared.publisher.is_written().await,
+            None => true,
+        }
+    }
+
+    /// Takes what other instances have ended.
+    pub(super) fn learn(&self, heard: &[Entry], now: Timestamp) {
+        let mut news: Vec<Entry> = Vec::new();
+        {
+            let mut entries = self.lock();
+            entries.sweep(now);
+            news.extend(heard.iter().filter(|e| e.until > now && entries.put(e)).copied());
+        }
+        if news.is_empty() {
+            return;
+        }
+        // Digests do not tell who made them.
+        self.any_from_op.store(true, Ordering::Release);
+        self.any.store(true, Ordering::Release);
+        for entry in news {
+            if let Some(journal) = &self.journal {
+                journal.write(entry);
+            }
+        }
+    }
+
+    /// Every entry.
+    pub(super) fn all(&self) -> Vec<Entry> {
+        self.lock().all()
+    }
+
+    /// Ends the session `id`; `until` is its absolute end, after which no cookie of it opens anyway.
+    pub fn deny(&self, id: &[u8; 16], until: Timestamp, now: Timestamp) {
+        self.add(Entry { key: Key::session(id), created_until: ALL, until }, now);
+    }
+
+    /// Ends every session that belongs to the session `sid` of the authorization server, also one that is only being
+    /// made. `until` is when the last of them would have ended.
+    pub fn deny_op_session(&self, issuer: &str, sid: &str, until: Timestamp, now: Timestamp) {
+        self.any_from_op.store(true, Ordering::Release);
+        self.add(Entry { key: Key::op_session(issuer, sid), created_until: ALL, until }, now);
+    }
+
+    /// Ends every session of a user that was created up to `created_until`.
+    pub fn deny_user(
+        &self,
+        (issuer, subject): (&str, &str),
+        created_until: Timestamp,
+        until: Timestamp,
+        now: Timestamp,
+    ) {
+        self.any_from_op.store(true, Ordering::Release);
+        self.add(Entry { key: Key::user(issuer, subject), created_until, until }, now);
+    }
+
+    /// Whether the session has been ended, by whichever of its names.
+    pub fn is_denied(&self, session: &KnownAs<'_>) -> bool {
+        if !self.any.load(Ordering::Acquire) {
+            return false;
+        }
+        if !self.any_from_op.load(Ordering::Acquire) {
+            let key = Key::session(session.id);
+            return self.lock().by_key.contains_key(&key);
+        }
+        let keys = session.keys();
+        self.lock().has(&keys)
+    }
+
+    /// Waits until the session is ended; at once when it has been. Dropping the future leaves nothing behind.
+    pub async fn denied(self: Arc<Self>, session: SessionKeys) {
+        let mut watcher = {
+            let mut entries = self.lock();
+            if entries.has(&session) {
+                return;
+            }
+            let ended = session.all().map(|key| {
+                let told = entries.watched.entry(key).or_insert_with(|| watch::Sender::new(None));
+                (key, Some(told.subscribe()))
+            });
+            let ended = ended.collect();
+            Watcher { ended, list: &self }
+        };
+        let told = watcher.ended.iter_mut().filter_map(|(_, ended)| ended.as_mut()).map(|ended| {
+            // The sender goes away only with its last watcher.
+            Box::pin(ended.wait_for(|until| until.is_some_and(|until| session.created <= until)))
+        });
+        let _one_is_enough = futures_util::future::select_all(told).await;
+    }
+
+    /// The file cannot be written at the moment: a restart would forget who logged out.
+    pub fn is_degraded(&self) -> bool {
+        self.journal.as_ref().is_some_and(Journal::is_broken)
+    }
+
+    /// Writes what is not written yet, and gives the file back; later entries are in memory only. For the way down.
+    pub async fn close(&self) {
+        if !self.is_published().await {
+            tracing::error!("some ended sessions could not be told to other instances");
+        }
+        if let Some(journal) = &self.journal {
+            journal.close().await;
+        }
+    }
+
+    fn add(&self, entry: Entry, now: Timestamp) {
+        let news = {
+            let mut entries = self.lock();
+            entries.sweep(now);
+            entries.put(&entry)
+        };
+        self.any.store(true, Ordering::Release);
+        if !news {
+            return;
+        }
+        if let Some(journal) = &self.journal {
+            journal.write(entry);
+        }
+        if let Some(shared) = &self.shared {
+            shared.publisher.write(entry.to_line());
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Entries> {
+        lock(&self.entries)
+    }
+}
+
+/// The entries, also after a panic elsewhere: they are whole at any time.
+pub(super) fn lock(entries: &Mutex<Entries>) -> MutexGuard<'_, Entries> {
+    entries.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Entries {
+    /// Everything, for the file.
+    pub(super) fn all(&self) -> Vec<Entry> {
+        let entry = |(key, (created_until, until)): (&Key, &(Timestamp, Timestamp))| Entry {
+            key: *key,
+            created_until: *created_until,
+            until: *until,
+        };
+        self.by_key.iter().map(entry).collect()
+    }
+
+    /// Forgets entries whose sessions have run out.
+    fn sweep(&mut self, now: Timestamp) {
+        if self.by_key.len() >= self.sweep_at {
+            self.by_key.retain(|_, (_, until)| *until > now);
+            self.sweep_at = (self.by_key.len() * 2).max(FIRST_SWEEP);
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.by_key.len()
+    }
+
+    /// Adds `entry` and tells those who wait; whether it said anything new.
+    pub(super) fn put(&mut self, entry: &Entry) -> bool {
+        let known = self.by_key.entry(entry.key).or_default();
+        let grown = (known.0.max(entry.created_until), known.1.max(entry.until));
+        let news = grown != *known;
+        *known = grown;
+        if let Some(told) = self.watched.get(&entry.key) {
+            told.send_replace(Some(grown.0));
+        }
+        news
+    }
+
+    fn has(&self, session: &SessionKeys) -> bool {
+        let ended = |key| self.by_key.get(&key).is_some_and(|(until, _)| session.created <= *until);
+        session.all().any(ended)
+    }
+}
+
+/// One open thing of a session; the last one to go takes the entries of its names along.
+struct Watcher<'a> {
+    ended: Vec<(Key, Option<watch::Receiver<Option<Timestamp>>>)>,
+    list: &'a DenyList,
+}
+
+impl Drop for Watcher<'_> {
+    fn drop(&mut self) {
+        let mut entries = self.list.lock();
+        for (key, ended) in &mut self.ended {
+            drop(ended.take());
+            if entries.watched.get(key).is_some_and(|told| told.receiver_count() == 0) {
+                entries.watched.remove(key);
+            }
+        }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_ended_session_stays_ended_until_its_own_end() {
-        let list = DenyList::default();
-        list.deny([1; 16], Timestamp(100), Timestamp(10));
-        assert!(list.is_denied(&[1; 16]));
-        assert!(!list.is_denied(&[2; 16]));
-    }
-
-    #[test]
-    fn entries_whose_session_has_run_out_are_swept_and_live_ones_never() {
-        let list = DenyList::default();
-        for n in 0..2_000_u32 {
-            let mut id = [0; 16];
-            id[..4].copy_from_slice(&n.to_le_bytes());
-            list.deny(id, Timestamp(u64::from(n)), Timestamp(1_000));
-        }
-        let entries = list.0.lock().unwrap();
-        assert!(entries.until.len() < 2_000, "nothing was swept");
-        assert!((1_001..2_000).all(|n: u32| {
-            let mut id = [0; 16];
-            id[..4].copy_from_slice(&n.to_le_bytes());
-            entries.until.contains_key(&id)
-        }));
-    }
-}
+#[path = "deny_tests.rs"]
+mod tests;

@@ -1,10 +1,17 @@
 //! Every metric of ours, declared once, with closed label sets: no label value ever comes from a request's text.
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
+
+/// Statuses are three digits.
+const STATUSES: usize = 600;
 
 /// How a login ended.
 #[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, EncodeLabelValue)]
@@ -18,8 +25,37 @@ pub enum LoginResult {
 #[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, EncodeLabelValue)]
 pub enum RefreshResult {
     Succeeded,
+    /// Another instance had done it.
+    Shared,
+    /// The authorization server was not asked: it has failed too often just before.
+    HeldBack,
     Unavailable,
     Ended,
+}
+
+/// How a revocation ended.
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, EncodeLabelValue)]
+pub enum RevocationResult {
+    Done,
+    GivenUp,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct RevocationLabels {
+    result: RevocationResult,
+}
+
+/// What became of a logout token.
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, EncodeLabelValue)]
+pub enum BackchannelResult {
+    Ended,
+    Repeated,
+    Refused,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct BackchannelLabels {
+    result: BackchannelResult,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -37,19 +73,75 @@ struct RefusalLabels {
     code: &'static str,
 }
 
+/// Why something that was open was closed.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct CauseLabels {
+    cause: &'static str,
+}
+
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct RequestLabels {
     status: u16,
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct AppLabels {
+    app: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct UpstreamLabels {
+    upstream: String,
+}
+
 /// The counters of one process; clones share them.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Metrics {
     logins: Family<LoginLabels, Counter>,
     refreshes: Family<RefreshLabels, Counter>,
     logouts: Counter,
+    backchannel: Family<BackchannelLabels, Counter>,
+    revocations: Family<RevocationLabels, Counter>,
     refusals: Family<RefusalLabels, Counter>,
     requests: Family<RequestLabels, Counter>,
+    /// The same counters by status, found without the family's lock once they are made.
+    by_status: Arc<[OnceLock<Counter>; STATUSES]>,
+    providers: Family<AppLabels, Gauge>,
+    deny_files: Family<AppLabels, Gauge>,
+    in_flight: Family<UpstreamLabels, Gauge>,
+    /// The gauges of `in_flight` once more: a family cannot be added up.
+    upstreams: Arc<Mutex<BTreeMap<String, Gauge>>>,
+    tunnels_open: Gauge,
+    tunnels_closed: Family<CauseLabels, Counter>,
+    streams_ended: Family<CauseLabels, Counter>,
+    event_streams: Gauge,
+    redis_lost: Gauge,
+    redis_failures: Counter,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self {
+            logins: Family::default(),
+            refreshes: Family::default(),
+            logouts: Counter::default(),
+            backchannel: Family::default(),
+            revocations: Family::default(),
+            refusals: Family::default(),
+            requests: Family::default(),
+            by_status: Arc::new([const { OnceLock::new() }; STATUSES]),
+            providers: Family::default(),
+            deny_files: Family::default(),
+            in_flight: Family::default(),
+            upstreams: Arc::default(),
+            tunnels_open: Gauge::default(),
+            tunnels_closed: Family::default(),
+            streams_ended: Family::default(),
+            event_streams: Gauge::default(),
+            redis_lost: Gauge::default(),
+            redis_failures: Counter::default(),
+        }
+    }
 }
 
 impl Metrics {
@@ -68,6 +160,16 @@ impl Metrics {
         self.logouts.inc();
     }
 
+    /// Counts a logout token of the authorization server.
+    pub fn backchannel_logout(&self, result: BackchannelResult) {
+        self.backchannel.get_or_create(&BackchannelLabels { result }).inc();
+    }
+
+    /// Counts the end of a revocation.
+    pub fn revocation(&self, result: RevocationResult) {
+        self.revocations.get_or_create(&RevocationLabels { result }).inc();
+    }
+
     /// Counts a refusal by its stable problem code.
     pub fn refusal(&self, code: &'static str) {
         self.refusals.get_or_create(&RefusalLabels { code }).inc();
@@ -75,7 +177,70 @@ impl Metrics {
 
     /// Counts an answered request by status.
     pub fn request(&self, status: u16) {
-        self.requests.get_or_create(&RequestLabels { status }).inc();
+        let made = || self.requests.get_or_create(&RequestLabels { status }).clone();
+        match self.by_status.get(usize::from(status)) {
+            Some(known) => known.get_or_init(made).inc(),
+            None => made().inc(),
+        };
+    }
+
+    /// Says whether the provider of the app `id` (from the configuration) is unusable at the moment.
+    pub fn provider_degraded(&self, id: &str, degraded: bool) {
+        let labels = AppLabels { app: id.to_owned() };
+        self.providers.get_or_create(&labels).set(i64::from(degraded));
+    }
+
+    /// Says whether contact with Redis is lost at the moment.
+    pub fn redis_lost(&self, lost: bool) {
+        self.redis_lost.set(i64::from(lost));
+    }
+
+    /// Counts a command that Redis did not answer.
+    pub fn redis_failure(&self) {
+        self.redis_failures.inc();
+    }
+
+    /// Says whether the deny file of the app `id` cannot be written at the moment.
+    pub fn deny_file_broken(&self, id: &str, broken: bool) {
+        let labels = AppLabels { app: id.to_owned() };
+        self.deny_files.get_or_create(&labels).set(i64::from(broken));
+    }
+
+    /// The calls in flight at the upstream `origin` (from the configuration), as one number for all workers: whoever
+    /// limits them counts here.
+    pub fn in_flight(&self, origin: &str) -> Gauge {
+        let gauge =
+            || self.in_flight.get_or_create_owned(&UpstreamLabels { upstream: origin.to_owned() });
+        let mut upstreams = self.upstreams.lock().unwrap_or_else(PoisonError::into_inner);
+        upstreams.entry(origin.to_owned()).or_insert_with(gauge).clone()
+    }
+
+    /// The calls in flight at all upstreams.
+    pub fn all_in_flight(&self) -> usize {
+        let upstreams = self.upstreams.lock().unwrap_or_else(PoisonError::into_inner);
+        let sum: i64 = upstreams.values().map(Gauge::get).sum();
+        usize::try_from(sum).unwrap_or(0)
+    }
+
+    /// Counts a WebSocket that is open from now on.
+    pub fn tunnel_opened(&self) {
+        self.tunnels_open.inc();
+    }
+
+    /// Counts a WebSocket that was open until now.
+    pub fn tunnel_closed(&self, cause: &'static str) {
+        self.tunnels_open.dec();
+        self.tunnels_closed.get_or_create(&CauseLabels { cause }).inc();
+    }
+
+    /// Counts a response that did not come to its end because its session did.
+    pub fn stream_ended(&self, cause: &'static str) {
+        self.streams_ended.get_or_create(&CauseLabels { cause }).inc();
+    }
+
+    /// The open streams of `GET /events`: whoever opens one counts here.
+    pub fn event_streams(&self) -> &Gauge {
+        &self.event_streams
     }
 
     /// All metrics in the OpenMetrics text format.
@@ -84,8 +249,30 @@ impl Metrics {
         registry.register("logins", "Logins by result", self.logins.clone());
         registry.register("refreshes", "Token refreshes by result", self.refreshes.clone());
         registry.register("logouts", "Logouts", self.logouts.clone());
+        let help = "Logout tokens of the authorization server by result";
+        registry.register("backchannel_logouts", help, self.backchannel.clone());
+        let help = "Revocations of ended sessions' tokens by result";
+        registry.register("revocations", help, self.revocations.clone());
         registry.register("refusals", "Refused requests by problem code", self.refusals.clone());
         registry.register("requests", "Answered requests by status", self.requests.clone());
+        let help = "1 while an app's authorization server is not usable";
+        registry.register("provider_degraded", help, self.providers.clone());
+        let help = "1 while an app's deny file cannot be written: a restart would forget logouts";
+        registry.register("deny_file_broken", help, self.deny_files.clone());
+        let help = "Calls, streams and tunnels open at an upstream";
+        registry.register("upstream_in_flight", help, self.in_flight.clone());
+        let help = "Open WebSockets";
+        registry.register("tunnels_open", help, self.tunnels_open.clone());
+        let help = "Closed WebSockets by cause";
+        registry.register("tunnels_closed", help, self.tunnels_closed.clone());
+        let help = "Responses that ended with their session, by cause";
+        registry.register("streams_ended", help, self.streams_ended.clone());
+        let help = "1 while contact with Redis is lost: redis.outage says what that means";
+        registry.register("redis_lost", help, self.redis_lost.clone());
+        let help = "Commands that Redis did not answer";
+        registry.register("redis_failures", help, self.redis_failures.clone());
+        let help = "Open streams of session events";
+        registry.register("event_streams_open", help, self.event_streams.clone());
         let mut text = String::new();
         // Writing to a String cannot fail; an empty page would show at once.
         let _infallible = encode(&mut text, &registry);
@@ -102,8 +289,15 @@ mod tests {
         let metrics = Metrics::default();
         metrics.login(LoginResult::Failed);
         metrics.refusal("csrf_origin");
+        for status in [200, 404, 200, 999] {
+            metrics.request(status);
+        }
         let text = metrics.render();
         assert!(text.contains("cloakroom_logins_total{result=\"Failed\"} 1"), "{text}");
         assert!(text.contains("cloakroom_refusals_total{code=\"csrf_origin\"} 1"), "{text}");
+        for (status, count) in [(200, 2), (404, 1), (999, 1)] {
+            let line = format!("cloakroom_requests_total{{status=\"{status}\"}} {count}\n");
+            assert!(text.contains(&line), "{text}");
+        }
     }
 }

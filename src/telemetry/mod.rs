@@ -3,5 +3,5 @@
 mod logs;
 mod metrics;
 
-pub use logs::init as init_logs;
-pub use metrics::{LoginResult, Metrics, RefreshResult};
+pub use logs::{Logs, init as init_logs};
+pub use metrics::{BackchannelResult, LoginResult, Metrics, RefreshResult, RevocationResult};

@@ -1,1 +1,16 @@
 //! Which access token a route gets, and when it is refreshed. Never talks HTTP to an upstream.
+
+mod backoff;
+mod decide;
+mod flight;
+mod refresh;
+mod refused;
+mod revocations;
+mod shared;
+
+pub use decide::{Freshness, freshness};
+pub use flight::{Flights, landed};
+pub use refresh::{RefreshFailure, Refreshed, Refresher};
+pub use refused::RefusedTokens;
+pub use revocations::Revocations;
+pub use shared::SharedRefreshes;

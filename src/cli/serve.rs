@@ -1,0 +1,35 @@
+//! `cloakroom serve`: runs the server until a signal ends it.
+
+use std::process::ExitCode;
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::secret::Random;
+use crate::{server, telemetry};
+
+/// Serves; the runtime it builds is the control plane.
+#[expect(clippy::print_stderr, reason = "a person reads this")]
+pub fn run(config: Config) -> ExitCode {
+    let _logs = telemetry::init_logs(&config.log);
+    server::raise_limit();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("cannot start threads: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let served = runtime.block_on(async {
+        let running = server::start(config, Clock::system(), Random::system())
+            .map_err(|error| error.to_string())?;
+        tracing::info!(address = %running.address, "listening");
+        running.finished().await.map_err(|error| error.to_string())
+    });
+    match served {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! One app: its origins, its pages, who may call, and its other sections put together.
+
+use super::location::{is_own, parse_page, parse_prefix};
+use super::origin::{parse_origin, same_site};
+use super::raw::RawApp;
+use super::raw::{RawGuard, RawLogin, RawLogout};
+use super::report::{At, every, unique};
+use super::types::{AppConfig, GuardConfig, LoginConfig, LogoutConfig, PublicUrl};
+use super::words::{is_token, parse_choice, parse_csrf_header};
+use super::{provider, quantity, routes, session, spa};
+
+/// Turns the sections of one app into its configuration. `at` is what holds the sections, `public_at` is
+/// `public_url`, which stands in `[server]` when there is only one app.
+pub(super) fn app(at: &At<'_>, public_at: &At<'_>, raw: &RawApp) -> Option<AppConfig> {
+    let section = at.key("app");
+    let id = app_id(&section.key("id"), &raw.app.id);
+    let base_path = section.key("base_path").take(parse_prefix(&raw.app.base_path));
+    let public = public_url(public_at, raw.public_url.as_deref());
+    let app_origin = app_origin(&section.key("url"), raw.app.url.as_deref(), public.as_ref());
+    let own = base_path.as_deref().filter(|_| raw.app.url.is_none());
+    let error_path = page(&section.key("error_path"), &raw.app.error_path, own);
+    let signed_out = page(&section.key("signed_out_path"), &raw.app.signed_out_path, own);
+    let provider = provider::provider(&at.key("provider"), &raw.provider);
+    let login = login(&at.key("login"), &raw.login);
+    let logout = logout(&at.key("logout"), &raw.logout);
+    let session = session::session(&at.key("session"), &raw.session);
+    let guard = guard(&at.key("guard"), &raw.guard, public.as_ref(), app_origin.as_deref());
+    let routes = routes::routes(&at.key("routes"), &raw.routes, base_path.as_deref());
+    let spa = match &raw.spa {
+        Some(raw) => Some(spa::spa(&at.key("spa"), raw)?),
+        None => None,
+    };
+    Some(AppConfig {
+        id: id?,
+        public_url: public?,
+        base_path: base_path?,
+        app_origin: app_origin?,
+        error_path: error_path?,
+        signed_out_path: signed_out?,
+        provider: provider?,
+        login: login?,
+        logout: logout?,
+        session: session?,
+        guard: guard?,
+        routes: routes?,
+        spa,
+    })
+}
+
+/// Notes every app whose id, host or deny file another has: ids keep cookies apart, hosts select the app, and a deny file
+/// has one writer.
+pub(super) fn distinct(at: &At<'_>, apps: &[RawApp]) {
+    let ids: Vec<&str> = apps.iter().map(|app| app.app.id.as_str()).collect();
+    let hosts: Vec<Option<&str>> = apps.iter().map(|app| host(app.public_url.as_deref())).collect();
+    for (index, (id, host)) in ids.iter().zip(&hosts).enumerate() {
+        let app = at.item(index);
+        if ids.iter().take(index).any(|earlier| earlier == id) {
+            app.key("app.id").fail::<()>("another app has this id", "give each app its own id");
+        }
+        let file = |app: &RawApp| app.session.deny_file.clone();
+        let own = apps.get(index).and_then(file);
+        if own.is_some() && apps.iter().take(index).any(|earlier| file(earlier) == own) {
+            let mend = "give each app its own file";
+            app.key("session.deny_file").fail::<()>("another app has this file", mend);
+        }
+        if host.is_some() && hosts.iter().take(index).any(|earlier| earlier == host) {
+            let mend = "apps are told apart by host: give each its own";
+            app.key("public_url").fail::<()>("another app has this host", mend);
+        }
+    }
+}
+
+fn host(url: Option<&str>) -> Option<&str> {
+    url?.split_once("://").map(|(_, host)| host)
+}
+
+fn app_id(at: &At<'_>, text: &str) -> Option<String> {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let fits = (1..=32).contains(&text.len()) && text.bytes().all(plain);
+    if !fits || text.starts_with('-') || text.ends_with('-') {
+        return at.fail("not an app id", "use 1 to 32 of a-z, 0-9 and -, e.g. \"shop\"");
+    }
+    Some(text.to_owned())
+}
+
+fn public_url(at: &At<'_>, text: Option<&str>) -> Option<PublicUrl> {
+    let mend = "write where browsers reach the app, e.g. \"https://app.example.com\"";
+    at.take(parse_origin(at.required(text, mend)?))
+}
+
+fn app_origin(at: &At<'_>, text: Option<&str>, public: Option<&PublicUrl>) -> Option<String> {
+    match text {
+        None => public.map(|public| public.origin.clone()),
+        Some(text) => sibling(at, text, public),
+    }
+}
+
+/// An origin that our cookies travel from: same-site with `public_url`.
+fn sibling(at: &At<'_>, text: &str, public: Option<&PublicUrl>) -> Option<String> {
+    let origin = at.take(parse_origin(text))?;
+    if public.is_some_and(|public| !same_site(&origin, public)) {
+        let mend =
+            "use the same scheme and the same registrable domain, or the SPA gets no cookies";
+        return at.fail("is not same-site with public_url", mend);
+    }
+    Some(origin.origin)
+}
+
+/// A page of the SPA. On our own origin it must not be one of our endpoints: that would redirect in circles.
+fn page(at: &At<'_>, text: &str, base_path: Option<&str>) -> Option<String> {
+    let path = at.take(parse_page(text))?;
+    if base_path.is_some_and(|base| is_own(&path, base)) {
+        return at.fail("is one of the own endpoints", "name a page of the SPA");
+    }
+    Some(path)
+}
+
+fn login(at: &At<'_>, raw: &RawLogin) -> Option<LoginConfig> {
+    const KNOWN: [&str; 6] =
+        ["prompt", "login_hint", "ui_locales", "acr_values", "max_age", "scope"];
+    const MEND: &str = "use prompt, login_hint, ui_locales, acr_values, max_age or scope";
+    let list = at.key("allowed_params");
+    let params =
+        every(&list, &raw.allowed_params, |at, text| at.take(parse_choice(&KNOWN, MEND, text)));
+    let distinct = unique(&list, &raw.allowed_params);
+    let max_age = quantity::duration(&at.key("max_age"), &raw.max_age, 30..=10 * quantity::MINUTE);
+    let window = quantity::duration(&at.key("loop_window"), &raw.loop_window, 1..=quantity::HOUR);
+    distinct?;
+    Some(LoginConfig {
+        max_age: max_age?,
+        max_parallel: raw.max_parallel,
+        allowed_params: params?,
+        loop_limit: raw.loop_limit,
+        loop_window: window?,
+    })
+}
+
+fn logout(at: &At<'_>, raw: &RawLogout) -> Option<LogoutConfig> {
+    let param = raw.redirect_param.clone();
+    if !is_token(&param) || matches!(param.as_str(), "id_token_hint" | "state" | "client_id") {
+        let mend = "write a name like \"post_logout_redirect_uri\" or \"returnTo\"";
+        return at.key("redirect_param").fail("not the name of a return parameter", mend);
+    }
+    Some(LogoutConfig { mode: raw.mode, redirect_param: param, revoke: raw.revoke })
+}
+
+fn guard(
+    at: &At<'_>,
+    raw: &RawGuard,
+    public: Option<&PublicUrl>,
+    app_origin: Option<&str>,
+) -> Option<GuardConfig> {
+    let csrf_header = at.key("csrf_header").take(parse_csrf_header(&raw.csrf_header));
+    let list = at.key("origins");
+    let distinct = unique(&list, &raw.origins);
+    let further = every(&list, &raw.origins, |at, text| sibling(at, text, public));
+    let mut origins = vec![public?.origin.clone(), app_origin?.to_owned()];
+    origins.extend(further?);
+    let mut seen = std::collections::BTreeSet::new();
+    origins.retain(|origin| seen.insert(origin.clone()));
+    distinct?;
+    Some(GuardConfig { csrf_header: csrf_header?, origins })
+}

@@ -1,0 +1,218 @@
+//! `[provider]`: the authorization server and our client there. Asks the authorization server nothing.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use super::cookie_key::is_placeholder;
+use super::origin::{parse_endpoint, parse_forward_proxy, parse_issuer};
+use super::quantity::{DAY, MINUTE, duration};
+use super::raw::RawProvider;
+use super::report::{At, Wrong, every, unique};
+use super::secrets::{Ways, read_text, secret};
+use super::types::{EndpointOverrides, ProviderConfig};
+use super::words::{check_extra_param, parse_choice, parse_plain, parse_scope};
+use crate::secret::Secret;
+
+/// Signatures that only the key's owner can make: neither `none` nor the shared-key `HS*` (ID-05, RFC 8725 section 3.1).
+const ALGORITHMS: [&str; 9] =
+    ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"];
+const TENANT: &str = "{tenantid}";
+
+/// Turns the section into its configuration.
+pub(super) fn provider(at: &At<'_>, raw: &RawProvider) -> Option<ProviderConfig> {
+    let issuer_at = at.key("issuer");
+    let issuer = issuer_at
+        .required(raw.issuer.as_deref(), "write it as the authorization server's metadata does")
+        .and_then(|text| issuer_at.take(parse_issuer(text)));
+    let client_at = at.key("client_id");
+    let client_id = client_at
+        .required(raw.client_id.as_ref(), "write the id of the client registered for this app")
+        .and_then(|text| client_at.take(parse_plain(text)));
+    let client_secret = client_secret(at, raw);
+    let scopes = scopes(&at.key("scopes"), &raw.scopes);
+    let url =
+        |name, text: &Option<String>| optional(&at.key(name), text.as_deref(), parse_endpoint);
+    let discovery_url = url("discovery_url", &raw.discovery_url);
+    let endpoints = endpoints(at, raw);
+    let ca_at = at.key("ca_file");
+    let ca_file = raw.ca_file.as_deref().map(|path| ca_file(&ca_at, path).ok_or(Noted)).transpose();
+    let proxy = optional(&at.key("proxy"), raw.proxy.as_deref(), parse_forward_proxy);
+    let resolve = resolve(&at.key("resolve"), &raw.resolve);
+    let tenants = tenants(at, raw);
+    let params = authorize_params(&at.key("authorize_params"), &raw.authorize_params);
+    let algorithms = algorithms(&at.key("algorithms"), &raw.algorithms);
+    let clock_skew = duration(&at.key("clock_skew"), &raw.clock_skew, 0..=5 * MINUTE);
+    let oldest_at = at.key("id_token_max_age");
+    let oldest = |text| duration(&oldest_at, text, 1..=DAY).ok_or(Noted);
+    let id_token_max_age = raw.id_token_max_age.as_deref().map(oldest).transpose();
+    let audiences = every(&at.key("trusted_audiences"), &raw.trusted_audiences, |at, text| {
+        at.take(parse_plain(text))
+    });
+    let lifetime =
+        duration(&at.key("default_token_lifetime"), &raw.default_token_lifetime, 10..=DAY);
+    let timeout = duration(&at.key("timeout"), &raw.timeout, 1..=MINUTE);
+    let (issuer_template, allowed_tenants) = tenants?;
+    Some(ProviderConfig {
+        issuer: issuer?,
+        client_id: client_id?,
+        client_secret: client_secret?,
+        auth_method: raw.auth_method,
+        scopes: scopes?,
+        discovery_url: discovery_url.ok()?,
+        endpoints: endpoints?,
+        ca_file: ca_file.ok()?,
+        proxy: proxy.ok()?,
+        resolve: resolve?,
+        issuer_template,
+        allowed_tenants,
+        authorize_params: params?,
+        algorithms: algorithms?,
+        clock_skew: clock_skew?,
+        id_token_max_age: id_token_max_age.ok()?,
+        trusted_audiences: audiences?,
+        userinfo: raw.userinfo,
+        logout_token_untyped: raw.logout_token_untyped,
+        logout_token_without_exp: raw.logout_token_without_exp,
+        default_token_lifetime: lifetime?,
+        timeout: timeout?,
+    })
+}
+
+/// The setting is there and bad; the report says so.
+struct Noted;
+
+/// What a setting that may be absent says.
+fn optional<T>(
+    at: &At<'_>,
+    text: Option<&str>,
+    parse: impl Fn(&str) -> Result<T, Wrong>,
+) -> Result<Option<T>, Noted> {
+    text.map(|text| at.take(parse(text)).ok_or(Noted)).transpose()
+}
+
+fn client_secret(at: &At<'_>, raw: &RawProvider) -> Option<Secret<String>> {
+    let ways = Ways {
+        value: ("client_secret", raw.client_secret.as_deref()),
+        file: ("client_secret_file", raw.client_secret_file.as_deref()),
+        env: ("client_secret_env", raw.client_secret_env.as_deref()),
+    };
+    let (from, text) = secret(at, &ways)?;
+    if is_placeholder(text.expose()) {
+        return from.fail("is a placeholder", "put the secret of the registered client there");
+    }
+    Some(text)
+}
+
+fn scopes(at: &At<'_>, raw: &[String]) -> Option<Vec<String>> {
+    let scopes = every(at, raw, |at, text| at.take(parse_scope(text)));
+    let distinct = unique(at, raw);
+    if !raw.iter().any(|scope| scope == "openid") {
+        let mend = "add \"openid\": without it there is no login, only authorization";
+        return if raw.is_empty() { at.missing(mend) } else { at.fail("lacks openid", mend) };
+    }
+    distinct.and(scopes)
+}
+
+fn endpoints(at: &At<'_>, raw: &RawProvider) -> Option<EndpointOverrides> {
+    let url =
+        |name, text: &Option<String>| optional(&at.key(name), text.as_deref(), parse_endpoint);
+    let authorization = url("authorization_endpoint", &raw.authorization_endpoint);
+    let token = url("token_endpoint", &raw.token_endpoint);
+    let jwks = url("jwks_uri", &raw.jwks_uri);
+    let userinfo = url("userinfo_endpoint", &raw.userinfo_endpoint);
+    let end_session = url("end_session_endpoint", &raw.end_session_endpoint);
+    let revocation = url("revocation_endpoint", &raw.revocation_endpoint);
+    Some(EndpointOverrides {
+        authorization: authorization.ok()?,
+        token: token.ok()?,
+        jwks: jwks.ok()?,
+        userinfo: userinfo.ok()?,
+        end_session: end_session.ok()?,
+        revocation: revocation.ok()?,
+    })
+}
+
+fn ca_file(at: &At<'_>, path: &str) -> Option<PathBuf> {
+    match read_text(Path::new(path)) {
+        Ok(text) if text.contains("-----BEGIN CERTIFICATE-----") => Some(PathBuf::from(path)),
+        Ok(_) => {
+            at.fail("the file holds no certificate", "name a PEM file of certificate authorities")
+        }
+        Err(error) => {
+            let problem = format!("the file cannot be read: {error}");
+            at.fail(problem, "check the path, the owner and the mode of the file")
+        }
+    }
+}
+
+fn resolve(at: &At<'_>, raw: &BTreeMap<String, String>) -> Option<BTreeMap<String, SocketAddr>> {
+    let entry = |(host, address): (&String, &String)| {
+        let at = at.key(host);
+        let plain =
+            |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".-".contains(&byte);
+        if host.is_empty() || !host.bytes().all(plain) {
+            return at
+                .fail("not a host name", "write the name in lower case, without scheme and port");
+        }
+        match address.parse() {
+            Ok(address) => Some((host.clone(), address)),
+            Err(_) => at.fail("not an address with a port", "write e.g. \"10.0.0.7:443\""),
+        }
+    };
+    let entries: Vec<_> = raw.iter().map(entry).collect();
+    entries.into_iter().collect()
+}
+
+/// The template and its tenants: neither means anything without the other.
+fn tenants(at: &At<'_>, raw: &RawProvider) -> Option<(Option<String>, Vec<String>)> {
+    let (template_at, list) = (at.key("issuer_template"), at.key("allowed_tenants"));
+    let allowed = every(&list, &raw.allowed_tenants, |at, text| {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
+        let fits = !text.is_empty() && text.bytes().all(plain);
+        let mend = "write the tenant's id as it stands in the issuer";
+        if fits { Some(text.clone()) } else { at.fail("not a tenant", mend) }
+    });
+    let Some(template) = &raw.issuer_template else {
+        if !raw.allowed_tenants.is_empty() {
+            return list
+                .fail("means nothing without issuer_template", "remove it, or add the template");
+        }
+        return Some((None, Vec::new()));
+    };
+    if raw.allowed_tenants.is_empty() {
+        let mend = "name the tenants that may log in: every tenant of the world has a valid issuer";
+        list.missing::<()>(mend);
+    }
+    let host = template.split_once("://").map_or("", |(_, rest)| rest);
+    let host = host.split_once('/').map_or(host, |(host, _)| host);
+    if template.matches(TENANT).count() != 1 || host.contains('{') {
+        let mend = "write {tenantid} once, in the path, e.g. \"https://login.example.com/{tenantid}/v2.0\"";
+        return template_at.fail("does not say where the tenant stands", mend);
+    }
+    template_at.take(parse_issuer(&template.replace(TENANT, "tenant")))?;
+    let allowed = allowed.filter(|allowed| !allowed.is_empty())?;
+    Some((Some(template.clone()), allowed))
+}
+
+fn authorize_params(
+    at: &At<'_>,
+    raw: &BTreeMap<String, String>,
+) -> Option<BTreeMap<String, String>> {
+    let entry = |(name, value): (&String, &String)| {
+        let at = at.key(name);
+        at.take(check_extra_param(name))?;
+        Some((name.clone(), at.take(parse_plain(value))?))
+    };
+    let entries: Vec<_> = raw.iter().map(entry).collect();
+    entries.into_iter().collect()
+}
+
+fn algorithms(at: &At<'_>, raw: &[String]) -> Option<Vec<String>> {
+    const MEND: &str = "use RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384 or EdDSA";
+    if raw.is_empty() {
+        return at.missing(MEND);
+    }
+    let algorithms = every(at, raw, |at, text| at.take(parse_choice(&ALGORITHMS, MEND, text)));
+    unique(at, raw).and(algorithms)
+}

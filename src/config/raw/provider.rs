@@ -1,0 +1,129 @@
+//! `[provider]` as written: names, shapes and defaults. The secret is never serialised.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Pairs, texts};
+use crate::config::types::ClientAuthMethod;
+
+/// The authorization server and our client there.
+#[derive(Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct RawProvider {
+    /// Issuer identifier, compared as a string: exactly as the authorization server writes it. Required.
+    #[schemars(extend("x-unit" = "URL"))]
+    pub issuer: Option<String>,
+    /// The client registered for this app. Required.
+    pub client_id: Option<String>,
+    /// The client's secret itself. Exactly one of `client_secret`, `client_secret_file`, `client_secret_env` is required.
+    #[serde(skip_serializing)]
+    #[schemars(extend("writeOnly" = true))]
+    pub client_secret: Option<String>,
+    /// A file that holds the client's secret; line ends at its end are dropped.
+    #[schemars(extend("x-unit" = "file"))]
+    pub client_secret_file: Option<String>,
+    /// The name of an environment variable that holds the client's secret.
+    #[schemars(extend("x-unit" = "variable"))]
+    pub client_secret_env: Option<String>,
+    /// How the client proves itself at the token endpoint.
+    pub auth_method: ClientAuthMethod,
+    /// Scopes of the authorization request; `openid` must be among them.
+    pub scopes: Vec<String>,
+    /// Where the metadata is, if not at the issuer's `/.well-known/openid-configuration`.
+    #[schemars(extend("x-unit" = "URL"))]
+    pub discovery_url: Option<String>,
+    /// Authorization endpoint; wins over the one in the metadata.
+    #[schemars(extend("x-unit" = "URL"))]
+    pub authorization_endpoint: Option<String>,
+    /// Token endpoint; wins over the one in the metadata.
+    #[schemars(extend("x-unit" = "URL"))]
+    pub token_endpoint: Option<String>,
+    /// URL of the signing keys; wins over the one in the metadata.
+    #[schemars(extend("x-unit" = "URL"))]
+    pub jwks_uri: Option<String>,
+    /// Userinfo endpoint; wins over the one in the metadata.
+    #[schemars(extend("x-unit" = "URL"))]
+    pub userinfo_endpoint: Option<String>,
+    /// Logout endpoint; wins over the one in the metadata.
+    #[schemars(extend("x-unit" = "URL"))]
+    pub end_session_endpoint: Option<String>,
+    /// Revocation endpoint; wins over the one in the metadata.
+    #[schemars(extend("x-unit" = "URL"))]
+    pub revocation_endpoint: Option<String>,
+    /// PEM file with the certificate authorities to trust for the authorization server, instead of the system's.
+    #[schemars(extend("x-unit" = "file"))]
+    pub ca_file: Option<String>,
+    /// Forward proxy on the way to the authorization server.
+    #[schemars(extend("x-unit" = "URL"))]
+    pub proxy: Option<String>,
+    /// Split horizon: host name to the address to connect to instead of asking DNS.
+    #[schemars(extend("x-unit" = "address:port by host"))]
+    pub resolve: Pairs,
+    /// Issuer with `{tenantid}` in it, for authorization servers whose ID tokens name the user's tenant (Entra ID).
+    /// Needs `allowed_tenants`.
+    #[schemars(extend("x-unit" = "URL"))]
+    pub issuer_template: Option<String>,
+    /// What `{tenantid}` may stand for.
+    pub allowed_tenants: Vec<String>,
+    /// Further parameters of every authorization request, e.g. `audience`; never one of the protocol's own.
+    #[schemars(extend("x-unit" = "text by name"))]
+    pub authorize_params: Pairs,
+    /// JWS algorithms accepted for ID tokens. Never `none` or a shared-key one.
+    pub algorithms: Vec<String>,
+    /// How far the authorization server's clock may differ; at most 5m.
+    #[schemars(extend("x-unit" = "duration"))]
+    pub clock_skew: String,
+    /// Oldest acceptable ID token by `iat`. Absent: any age that `exp` allows.
+    #[schemars(extend("x-unit" = "duration"))]
+    pub id_token_max_age: Option<String>,
+    /// Other audiences that an ID token may name beside our client id.
+    pub trusted_audiences: Vec<String>,
+    /// Read userinfo at login and merge its claims under those of the ID token.
+    pub userinfo: bool,
+    /// Take logout tokens whose `typ` is not `logout+jwt` but absent or `JWT`, for authorization servers that send such.
+    pub logout_token_untyped: bool,
+    /// Take logout tokens without `exp`; they end ten minutes after `iat`.
+    pub logout_token_without_exp: bool,
+    /// Life of an access token whose response has no `expires_in`; 10s to 24h.
+    #[schemars(extend("x-unit" = "duration"))]
+    pub default_token_lifetime: String,
+    /// Time limit of every call to the authorization server; at most 60s.
+    #[schemars(extend("x-unit" = "duration"))]
+    pub timeout: String,
+}
+
+impl Default for RawProvider {
+    fn default() -> Self {
+        Self {
+            issuer: None,
+            client_id: None,
+            client_secret: None,
+            client_secret_file: None,
+            client_secret_env: None,
+            auth_method: ClientAuthMethod::ClientSecretBasic,
+            scopes: texts(&["openid"]),
+            discovery_url: None,
+            authorization_endpoint: None,
+            token_endpoint: None,
+            jwks_uri: None,
+            userinfo_endpoint: None,
+            end_session_endpoint: None,
+            revocation_endpoint: None,
+            ca_file: None,
+            proxy: None,
+            resolve: Pairs::new(),
+            issuer_template: None,
+            allowed_tenants: Vec::new(),
+            authorize_params: Pairs::new(),
+            algorithms: texts(&["RS256", "PS256", "ES256", "EdDSA"]),
+            clock_skew: "30s".to_owned(),
+            id_token_max_age: None,
+            trusted_audiences: Vec::new(),
+            userinfo: false,
+            logout_token_untyped: false,
+            logout_token_without_exp: false,
+            default_token_lifetime: "5m".to_owned(),
+            timeout: "10s".to_owned(),
+        }
+    }
+}

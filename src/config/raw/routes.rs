@@ -1,0 +1,147 @@
+//! `[[routes]]` and `[spa]` as written: names, shapes and defaults.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Pairs;
+use crate::config::types::{CloseAt, Retry, TokenSource};
+
+/// One route of the proxy.
+#[derive(Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct RawRoute {
+    /// Matches whole segments, e.g. `/api/orders`. Required.
+    #[schemars(extend("x-unit" = "path"))]
+    pub path: Option<String>,
+    /// Where requests go: `http` or `https`, host, port, path prefix. Required.
+    #[schemars(extend("x-unit" = "URL"))]
+    pub upstream: Option<String>,
+    /// PEM file with the certificate authorities to trust for the upstream, instead of the system's.
+    #[schemars(extend("x-unit" = "file"))]
+    pub ca_file: Option<String>,
+    /// PEM file with the certificate, and those between it and its authority, that we show the upstream (mutual TLS).
+    #[schemars(extend("x-unit" = "file"))]
+    pub client_cert_file: Option<String>,
+    /// PEM file with the private key of `client_cert_file`.
+    #[schemars(extend("x-unit" = "file"))]
+    pub client_key_file: Option<String>,
+    /// `login` sends the access token of the login; `none` sends none and needs no session.
+    pub token: TokenSource,
+    /// Methods that pass. Empty: `GET HEAD POST PUT PATCH DELETE OPTIONS`.
+    pub methods: Vec<String>,
+    /// Remove `path` before the upstream's own path prefix is put in front.
+    pub strip_prefix: bool,
+    /// Let GET and HEAD come without the CSRF header (downloads, images), guarded by Fetch Metadata.
+    pub header_free: bool,
+    /// Let WebSockets through, from listed origins and with a session only.
+    pub websocket: bool,
+    /// When an open WebSocket or stream is closed: when its session ends, or already when the access token that it was
+    /// opened with does.
+    pub close_at: CloseAt,
+    /// `Sec-Fetch-Dest` values beside `empty` that are served, e.g. `image`, `document`.
+    pub fetch_dest: Vec<String>,
+    /// Media types that a `document` request may see inline instead of as a download.
+    #[schemars(extend("x-unit" = "media types"))]
+    pub inline_types: Vec<String>,
+    /// Request header fields that go to the upstream. Empty: all that may; credentials, forwarding and identity fields and
+    /// what concerns the browser alone never do, listed or not.
+    #[schemars(extend("x-unit" = "names"))]
+    pub forward_headers: Vec<String>,
+    /// Response header fields that do not reach the browser, beside those that never do.
+    #[schemars(extend("x-unit" = "names"))]
+    pub drop_response_headers: Vec<String>,
+    /// Response header fields to set, whatever the upstream says. Those that keep an answer harmless cannot be set.
+    #[schemars(extend("x-unit" = "fields"))]
+    pub set_response_headers: Pairs,
+    /// Request cookies that go to the upstream. Ours never do.
+    pub forward_cookies: Vec<String>,
+    /// Cookies of the upstream that reach the browser. Ours cannot be among them.
+    pub response_cookies: Vec<String>,
+    /// Add `Cache-Control: private` when the upstream says nothing about caching, instead of `no-store`.
+    pub cache_private: bool,
+    /// Largest request body.
+    #[schemars(extend("x-unit" = "size"))]
+    pub body_limit: String,
+    /// Time limit for connecting to the upstream; 1s to 60s.
+    #[schemars(extend("x-unit" = "duration"))]
+    pub connect_timeout: String,
+    /// Time limit until the upstream's response head; 1s to 1h. While a request body moves, it starts again.
+    #[schemars(extend("x-unit" = "duration"))]
+    pub response_timeout: String,
+    /// Time limit for silence inside a response body; 1s to 24h, or `off`. Event streams (`text/event-stream`) may be
+    /// silent for as long as they like.
+    #[schemars(extend("x-unit" = "duration"))]
+    pub idle_timeout: String,
+    /// Time limit for the whole call, to the last byte of the response body; 1s to 24h, or `off`. Holds for event
+    /// streams, too.
+    #[schemars(extend("x-unit" = "duration"))]
+    pub total_timeout: String,
+    /// How long an idle connection to the upstream is kept; 1s to 1h. Keep it shorter than the upstream keeps them, or
+    /// requests meet connections that are being closed. An upstream's own `Keep-Alive: timeout` shortens it.
+    #[schemars(extend("x-unit" = "duration"))]
+    pub keepalive_timeout: String,
+    /// What is sent again, once, when a kept connection turns out dead: `never_sent` only what had not been started;
+    /// `idempotent` also GET, HEAD, OPTIONS, PUT and DELETE without a body, which the upstream may then see twice.
+    pub retry: Retry,
+    /// Most calls in flight at the upstream, of all workers and of all routes to it; beyond that this route answers 503
+    /// `upstream_busy`. Open event streams and tunnels count.
+    #[schemars(range(min = 1, max = 1_000_000), extend("x-unit" = "calls"))]
+    pub max_in_flight: u32,
+}
+
+impl Default for RawRoute {
+    fn default() -> Self {
+        Self {
+            path: None,
+            upstream: None,
+            ca_file: None,
+            client_cert_file: None,
+            client_key_file: None,
+            token: TokenSource::Login,
+            methods: Vec::new(),
+            strip_prefix: false,
+            header_free: false,
+            websocket: false,
+            close_at: CloseAt::SessionEnd,
+            fetch_dest: Vec::new(),
+            inline_types: Vec::new(),
+            forward_headers: Vec::new(),
+            drop_response_headers: Vec::new(),
+            set_response_headers: Pairs::new(),
+            forward_cookies: Vec::new(),
+            response_cookies: Vec::new(),
+            cache_private: false,
+            body_limit: "10MiB".to_owned(),
+            connect_timeout: "5s".to_owned(),
+            response_timeout: "60s".to_owned(),
+            idle_timeout: "5m".to_owned(),
+            total_timeout: "off".to_owned(),
+            keepalive_timeout: "4s".to_owned(),
+            retry: Retry::NeverSent,
+            max_in_flight: 10_000,
+        }
+    }
+}
+
+/// The SPA's files, or its dev server: one of `root` and `dev_server`.
+#[derive(Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct RawSpa {
+    /// Folder with the built SPA; must hold `index.html`.
+    #[schemars(extend("x-unit" = "folder"))]
+    pub root: Option<String>,
+    /// List the folder again on every request, for development.
+    pub relist: bool,
+    /// A dev server on this machine to proxy instead of a folder, for development.
+    #[schemars(extend("x-unit" = "URL"))]
+    pub dev_server: Option<String>,
+    /// `Content-Security-Policy` of the SPA's pages.
+    pub csp: String,
+}
+
+impl Default for RawSpa {
+    fn default() -> Self {
+        let csp = "default-src 'self'; frame-ancestors 'none'; base-uri 'self'; object-src 'none'";
+        Self { root: None, relist: false, dev_server: None, csp: csp.to_owned() }
+    }
+}

@@ -1,0 +1,188 @@
+//! Whom TLS to an upstream trusts, and as whom it calls (PX-17): certificates and keys are read and compared at start.
+//! Never switches a check off, never puts a byte of a file into a message.
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls::RootCertStore;
+use rustls::client::WebPkiServerVerifier;
+use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+use sha2::{Digest as _, Sha256};
+
+use super::location::parse_upstream;
+use super::raw::RawRoute;
+use super::report::At;
+use super::secrets::read_text;
+use super::types::Upstream;
+use crate::secret::Secret;
+
+/// What TLS to an upstream is done with, beside or instead of the system's roots. Equal if the files hold the same.
+pub struct Trust {
+    verifier: Option<Arc<WebPkiServerVerifier>>,
+    identity: Option<Arc<CertifiedKey>>,
+    fingerprint: [u8; 32],
+}
+
+/// Why certificates or a key cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum TrustFault {
+    #[error("the file cannot be read: {0}")]
+    Unreadable(#[from] io::Error),
+    #[error("the file holds no certificate")]
+    NoCertificate,
+    #[error("the file holds a certificate that cannot be used")]
+    BadCertificate,
+    #[error("the file holds no private key")]
+    NoKey,
+    #[error("is not the key of the certificate")]
+    OtherKey,
+}
+
+impl Trust {
+    /// Trusts the authorities in the PEM file `ca`, or the system's; shows no certificate yet.
+    pub fn read(ca: Option<&Path>) -> Result<Self, TrustFault> {
+        let mut hash = Sha256::new();
+        let mut verifier = None;
+        if let Some(ca) = ca {
+            let mut roots = RootCertStore::empty();
+            for certificate in certificates(ca, &mut hash)? {
+                roots.add(certificate).map_err(|_| TrustFault::BadCertificate)?;
+            }
+            let provider = Arc::new(default_provider());
+            let builder = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider);
+            verifier = Some(builder.build().map_err(|_| TrustFault::BadCertificate)?);
+        }
+        Ok(Self { verifier, identity: None, fingerprint: hash.finalize().into() })
+    }
+
+    /// Shows the certificate of the PEM file `cert`, whose private key is in the PEM file `key` (mutual TLS).
+    pub fn with_identity(self, cert: &Path, key: &Path) -> Result<Self, TrustFault> {
+        let mut hash = Sha256::new();
+        hash.update(self.fingerprint);
+        let chain = certificates(cert, &mut hash)?;
+        let text = Secret::new(read_text(key)?);
+        let key = PrivateKeyDer::from_pem_slice(text.expose().as_bytes())
+            .map_err(|_| TrustFault::NoKey)?;
+        let certified = CertifiedKey::from_der(chain, key, &default_provider());
+        let identity = Some(Arc::new(certified.map_err(|_| TrustFault::OtherKey)?));
+        Ok(Self { identity, fingerprint: hash.finalize().into(), ..self })
+    }
+
+    /// Verifies upstreams against the configured authorities; `None` leaves it to the system's.
+    pub fn verifier(&self) -> Option<Arc<WebPkiServerVerifier>> {
+        self.verifier.clone()
+    }
+
+    /// Our certificate and key, if the upstream gets to see one.
+    pub fn identity(&self) -> Option<Arc<CertifiedKey>> {
+        self.identity.clone()
+    }
+}
+
+/// The certificates of a PEM file, at least one; `hash` takes them in.
+fn certificates(
+    file: &Path,
+    hash: &mut Sha256,
+) -> Result<Vec<CertificateDer<'static>>, TrustFault> {
+    let text = read_text(file)?;
+    let parsed: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text.as_bytes()).collect();
+    let parsed = parsed.map_err(|_| TrustFault::BadCertificate)?;
+    if parsed.is_empty() {
+        return Err(TrustFault::NoCertificate);
+    }
+    for certificate in &parsed {
+        hash.update(certificate.len().to_be_bytes());
+        hash.update(certificate);
+    }
+    Ok(parsed)
+}
+
+// A certificate names its one public key: a key of its own would not change what the connection is worth.
+impl PartialEq for Trust {
+    fn eq(&self, other: &Self) -> bool {
+        self.fingerprint == other.fingerprint
+    }
+}
+
+impl Eq for Trust {}
+
+impl Hash for Trust {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.fingerprint.hash(state);
+    }
+}
+
+impl fmt::Debug for Trust {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (own, identity) = (self.verifier.is_some(), self.identity.is_some());
+        f.debug_struct("Trust")
+            .field("own_ca", &own)
+            .field("identity", &identity)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Where a route goes, and what its TLS is done with.
+pub(super) fn upstream(at: &At<'_>, raw: &RawRoute) -> Option<Upstream> {
+    let mend = "write where the requests go, e.g. \"http://orders:8080\"";
+    let upstream = at
+        .key("upstream")
+        .required(raw.upstream.as_deref(), mend)
+        .and_then(|text| at.key("upstream").take(parse_upstream(text)));
+    let files = [
+        ("ca_file", &raw.ca_file),
+        ("client_cert_file", &raw.client_cert_file),
+        ("client_key_file", &raw.client_key_file),
+    ];
+    let Some((name, _)) = files.into_iter().find(|(_, file)| file.is_some()) else {
+        return upstream;
+    };
+    let trust = trust(at, raw);
+    let upstream = upstream?;
+    if !upstream.tls {
+        let mend = "write an https upstream, or remove the line";
+        return at.key(name).fail("the upstream is plain HTTP", mend);
+    }
+    Some(Upstream { trust: Some(Arc::new(trust?)), ..upstream })
+}
+
+fn trust(at: &At<'_>, raw: &RawRoute) -> Option<Trust> {
+    let noted = |name: &str, fault: &TrustFault| at.key(name).fail(fault.to_string(), mend(fault));
+    let trust = match Trust::read(raw.ca_file.as_deref().map(Path::new)) {
+        Ok(trust) => Some(trust),
+        Err(fault) => noted("ca_file", &fault),
+    };
+    match (&raw.client_cert_file, &raw.client_key_file) {
+        (None, None) => trust,
+        (Some(_), None) => at
+            .key("client_cert_file")
+            .fail("means nothing without client_key_file", "name the file with its private key"),
+        (None, Some(_)) => at
+            .key("client_key_file")
+            .fail("means nothing without client_cert_file", "name the file with its certificate"),
+        (Some(cert), Some(key)) => {
+            // Read by itself first, so that the message names the right one of the two files.
+            if let Err(fault) = certificates(Path::new(cert), &mut Sha256::new()) {
+                return noted("client_cert_file", &fault);
+            }
+            let identified = trust?.with_identity(Path::new(cert), Path::new(key));
+            identified.map_or_else(|fault| noted("client_key_file", &fault), Some)
+        }
+    }
+}
+
+fn mend(fault: &TrustFault) -> &'static str {
+    match fault {
+        TrustFault::Unreadable(_) => "check the path, the owner and the mode of the file",
+        TrustFault::NoCertificate => "name a PEM file that begins with -----BEGIN CERTIFICATE-----",
+        TrustFault::BadCertificate => "look at it with `openssl x509 -noout -text -in FILE`",
+        TrustFault::NoKey => "name a PEM file with an unencrypted PKCS#8, SEC1 or PKCS#1 key",
+        TrustFault::OtherKey => "name the two files that were made together",
+    }
+}

@@ -1,0 +1,319 @@
+//! `GET /callback`: takes the authorization server's answer and makes it a session, or says why not.
+//! One exchange per state; never redirects to `/login`; never shows or logs text of the authorization server (CB-05).
+
+use std::sync::Arc;
+
+use actix_web::HttpResponse;
+use sha2::{Digest as _, Sha256};
+
+use super::call::Call;
+use super::keeping::KeepFailure;
+use super::login_flow::{LoginFlow, see_other};
+use super::sessions::set_cookies;
+use crate::audit::{self, Event};
+use crate::edge::{AuthError, Code, Problem};
+use crate::oidc::{CodeExchange, IdClaims, IdTokenFault, Login, OidcError};
+use crate::session::{
+    LoginAttempt, LoginCookieError, LoginTrail, Opened, SessionId, SessionRecord,
+};
+use crate::telemetry::LoginResult;
+use crate::tokens::landed;
+
+/// Answers by a redirect to where the user was going, or to the app's error page.
+pub async fn answer(call: &Call<'_>, flow: &LoginFlow) -> Result<HttpResponse, Problem> {
+    let Some(reply) = Reply::parse(call.query()) else {
+        return failed(call, flow, AuthError::LoginFailed, None);
+    };
+    let attempt = match flow.cookies.open_login(call.jar, &reply.state, &flow.config, call.now) {
+        Ok(attempt) => attempt,
+        // A used callback, reloaded or reached by "back": the user is logged in, so the app is the sensible place.
+        Err(_) if is_logged_in(call, flow).await => return Ok(see_other(&app_url(flow, "/"))),
+        Err(LoginCookieError::Missing) => {
+            return failed(call, flow, AuthError::LoginCookieMissing, None);
+        }
+        Err(LoginCookieError::Expired) => return failed(call, flow, AuthError::LoginExpired, None),
+        Err(LoginCookieError::Invalid) => {
+            return failed(call, flow, AuthError::LoginStateMismatch, None);
+        }
+    };
+    match session_of(call, flow, &attempt, reply).await {
+        // A callback sent again after the logout, or overtaken by the authorization server's: no session of an ended one.
+        Ok(record) if flow.deny.is_denied(&record.known_as(&flow.issuer)) => {
+            Ok(see_other(&app_url(flow, "/")))
+        }
+        Ok(record) => logged_in(call, flow, &attempt, &record).await,
+        Err(error) => failed(call, flow, error, Some(&attempt)),
+    }
+}
+
+/// The authorization response, each parameter at most once (RFC 6749 §3.1).
+struct Reply {
+    state: String,
+    iss: Option<String>,
+    outcome: Outcome,
+}
+
+enum Outcome {
+    Code(String),
+    Error(AuthError),
+}
+
+impl Reply {
+    fn parse(query: Vec<(String, String)>) -> Option<Self> {
+        let [mut state, mut iss, mut code, mut error] = [None, None, None, None];
+        for (name, value) in query {
+            let slot = match name.as_str() {
+                "state" => &mut state,
+                "iss" => &mut iss,
+                "code" => &mut code,
+                "error" => &mut error,
+                _ => continue,
+            };
+            if slot.replace(value).is_some() {
+                return None;
+            }
+        }
+        let outcome = match (code, error) {
+            (Some(code), None) if !code.is_empty() => Outcome::Code(code),
+            (None, Some(error)) => Outcome::Error(match error.as_str() {
+                "access_denied" => AuthError::LoginDenied,
+                "login_required"
+                | "interaction_required"
+                | "consent_required"
+                | "account_selection_required" => AuthError::InteractionNeeded,
+                "temporarily_unavailable" | "server_error" => AuthError::ProviderUnavailable,
+                _ => AuthError::LoginFailed,
+            }),
+            _ => return None,
+        };
+        Some(Self { state: state?, iss, outcome })
+    }
+}
+
+/// The session that `reply` leads to, or the code of what went wrong.
+async fn session_of(
+    call: &Call<'_>,
+    flow: &LoginFlow,
+    attempt: &LoginAttempt,
+    reply: Reply,
+) -> Result<Arc<SessionRecord>, AuthError> {
+    let key: [u8; 32] = Sha256::digest(attempt.state.as_bytes()).into();
+    mark_used(call, flow, attempt, &key).await?;
+    let work = || {
+        let (provider, attempt) = (Arc::clone(&flow.provider), attempt.clone());
+        let (random, clock) = (flow.random.clone(), flow.clock.clone());
+        let (claims, max_age) = (flow.claims.clone(), flow.session_max_age);
+        let issuer = flow.issuer.clone();
+        async move {
+            // The session begins before the exchange, so that a logout of the user meanwhile ends it too (LO-14).
+            let began = clock.now();
+            // CB-03: also on error responses, before anything in them is believed.
+            provider.check_response_iss(reply.iss.as_deref()).await.map_err(login_code)?;
+            let code = match reply.outcome {
+                Outcome::Code(code) => code,
+                Outcome::Error(error) => return Err(error),
+            };
+            let exchange = CodeExchange {
+                code: &code,
+                verifier: &attempt.verifier,
+                nonce: &attempt.nonce,
+                max_age: attempt.max_age,
+                acr_values: attempt.acr_values.as_deref(),
+            };
+            let login = provider.exchange(exchange).await.map_err(login_code)?;
+            let session_id = SessionId::new(random.bytes());
+            let (iss, refresh_ends) = (login.claims.iss.clone(), login.tokens.refresh_ends);
+            let mut record = record_of(login, session_id, &claims, clock.now());
+            record.created = began;
+            record.expires = began.plus(max_age);
+            record.remember_issuer(&iss, &issuer);
+            record.remember_nonce(&attempt.nonce);
+            record.set_refresh_ends(refresh_ends);
+            Ok(Arc::new(record))
+        }
+    };
+    let Some(flight) = flow.exchanges.join(key, work) else {
+        tracing::warn!(request_id = call.request_id, "too many logins at once");
+        return Err(AuthError::ProviderUnavailable);
+    };
+    landed(flight).await.unwrap_or(Err(AuthError::LoginFailed))
+}
+
+/// One exchange per state, for as long as its login cookie could come back: longer than the result is kept, which holds
+/// tokens (CB-06).
+async fn mark_used(
+    call: &Call<'_>,
+    flow: &LoginFlow,
+    attempt: &LoginAttempt,
+    key: &[u8; 32],
+) -> Result<(), AuthError> {
+    let [id @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] = *key;
+    if flow.used.contains(&id, call.now) && !flow.exchanges.knows(key) {
+        return Err(AuthError::LoginUsed);
+    }
+    let is_first = flow.used.note(id, attempt.started.plus(flow.config.max_age), call.now);
+    if let Some(elsewhere) = flow.used_elsewhere.clone().filter(|_| is_first) {
+        let life = flow.config.max_age;
+        // The connection lives on the control plane.
+        let claimed = flow.control.spawn(async move { elsewhere.claim(&id, life).await }).await;
+        // A store that is away stops nobody: the authorization server takes no code twice.
+        if matches!(claimed, Ok(Ok(false))) {
+            return Err(AuthError::LoginUsed);
+        }
+    }
+    Ok(())
+}
+
+fn record_of(
+    login: Login,
+    session_id: SessionId,
+    shown: &[String],
+    now: crate::clock::Timestamp,
+) -> SessionRecord {
+    let Login { tokens, claims } = login;
+    SessionRecord {
+        session_id,
+        generation: 1,
+        claims: shown_claims(&claims, shown),
+        subject: claims.sub,
+        op_sid: claims.sid,
+        auth_time: claims.auth_time,
+        acr: claims.acr,
+        created: now,
+        expires: now,
+        sealed_at: now,
+        access_token: tokens.access_token,
+        access_expires: tokens.expires_at,
+        refresh_token: tokens.refresh_token,
+        scope: tokens.scope,
+        id_token: tokens.id_token,
+        extensions: Vec::new(),
+    }
+}
+
+/// ID-21: only listed claims are ever shown to the SPA, so only they are kept.
+fn shown_claims(claims: &IdClaims, shown: &[String]) -> String {
+    let kept: serde_json::Map<_, _> = claims
+        .all
+        .iter()
+        .filter(|(name, _)| shown.contains(name))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
+    serde_json::Value::Object(kept).to_string()
+}
+
+async fn logged_in(
+    call: &Call<'_>,
+    flow: &LoginFlow,
+    attempt: &LoginAttempt,
+    record: &SessionRecord,
+) -> Result<HttpResponse, Problem> {
+    let mut lines = match flow.keeping.begin(record, call).await {
+        Ok(lines) => lines,
+        Err(failure) => {
+            let error = match failure {
+                KeepFailure::TooLarge => AuthError::SessionTooLarge,
+                KeepFailure::Unavailable => AuthError::StoreUnavailable,
+                KeepFailure::NoKey | KeepFailure::Ended => AuthError::LoginFailed,
+            };
+            return failed(call, flow, error, Some(attempt));
+        }
+    };
+    // CB-14: a second login in this browser ends the first session here.
+    end_replaced(call, flow, attempt, record).await;
+    lines.push(flow.cookies.clear_login(&attempt.state));
+    flow.metrics.login(LoginResult::Succeeded);
+    let session = record.session_id.as_bytes();
+    audit::record(
+        &Event::LoginSucceeded { session, issuer: &flow.issuer, subject: &record.subject },
+        call.request_id,
+    );
+    flow.loops.works(call.browser());
+    lines.push(trail(call, flow, &attempt.return_to));
+    let mut response = see_other(&app_url(flow, &attempt.return_to));
+    set_cookies(&mut response, lines);
+    Ok(response)
+}
+
+/// Ends the session that the browser had when the login began, and the one that it shows now. Seldom is there one now:
+/// Strict cookies do not come with a navigation that the authorization server's page started.
+async fn end_replaced(
+    call: &Call<'_>,
+    flow: &LoginFlow,
+    attempt: &LoginAttempt,
+    record: &SessionRecord,
+) {
+    let shown = match flow.keeping.open(call).await {
+        Opened::Open(old) => Some((old.record.session_id, old.record.expires)),
+        _ => None,
+    };
+    for (old, expires) in [attempt.replaces, shown].into_iter().flatten() {
+        if old != record.session_id {
+            flow.deny.deny(old.as_bytes(), expires, call.now);
+        }
+    }
+}
+
+/// Remembers in the browser that a login worked just now: the next one shows whether it lasts.
+fn trail(call: &Call<'_>, flow: &LoginFlow, return_to: &str) -> String {
+    let window = flow.config.loop_window;
+    let before = flow.cookies.open_trail(call.jar).filter(|trail| trail.at.plus(window) > call.now);
+    let rounds = before.map_or(0, |trail| trail.rounds);
+    flow.cookies.seal_trail(&LoginTrail::new(rounds, call.now, return_to), window)
+}
+
+/// Lands on the app's error page with the cause, or on a page of ours when the browser keeps failing.
+fn failed(
+    call: &Call<'_>,
+    flow: &LoginFlow,
+    error: AuthError,
+    attempt: Option<&LoginAttempt>,
+) -> Result<HttpResponse, Problem> {
+    flow.metrics.login(LoginResult::Failed);
+    audit::record(&Event::LoginFailed { code: error.as_str() }, call.request_id);
+    if flow.loops.fails(call.browser(), call.now) {
+        return Err(Problem::new(Code::LoginLoop).with_cause(error));
+    }
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    query.append_pair("auth_error", error.as_str()).append_pair("request_id", call.request_id);
+    if let Some(attempt) = attempt {
+        query.append_pair("return_to", &attempt.return_to);
+    }
+    let joint = if flow.error_path.contains('?') { '&' } else { '?' };
+    let target = format!("{}{joint}{}", flow.error_path, query.finish());
+    let mut response = see_other(&app_url(flow, &target));
+    if let Some(attempt) = attempt {
+        set_cookies(&mut response, vec![flow.cookies.clear_login(&attempt.state)]);
+    }
+    Ok(response)
+}
+
+/// The `auth_error` for a failure at the authorization server: closed list, never its own text.
+fn login_code(error: OidcError) -> AuthError {
+    tracing::warn!(code = error.code(), "a login failed at the authorization server");
+    match error {
+        _ if error.is_unavailable() => AuthError::ProviderUnavailable,
+        OidcError::IdToken(
+            IdTokenFault::Expiry | IdTokenFault::IssuedAt | IdTokenFault::NotBefore,
+        ) => AuthError::Clock,
+        OidcError::IdToken(IdTokenFault::Issuer)
+        | OidcError::IssuerMismatch
+        | OidcError::ResponseIssMissing
+        | OidcError::ResponseIssMismatch => AuthError::IssuerMismatch,
+        OidcError::IdToken(_) => AuthError::IdTokenInvalid,
+        OidcError::TokenRejected => AuthError::ClientRejected,
+        OidcError::InvalidGrant => AuthError::CodeRejected,
+        _ => AuthError::LoginFailed,
+    }
+}
+
+async fn is_logged_in(call: &Call<'_>, flow: &LoginFlow) -> bool {
+    matches!(flow.keeping.open(call).await, Opened::Open(_))
+}
+
+fn app_url(flow: &LoginFlow, path: &str) -> String {
+    format!("{}{path}", flow.app_origin)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,62 @@
+//! The parts that `/login` and `/callback` share: who is asked, under which limits, and where the browser lands.
+
+use std::sync::Arc;
+
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderValue};
+use tokio::runtime::Handle;
+
+use super::keeping::Keeping;
+use super::loop_watch::LoopWatch;
+use crate::clock::Clock;
+use crate::config::LoginConfig;
+use crate::edge::AuthError;
+use crate::guard::Guard;
+use crate::oidc::Provider;
+use crate::secret::Random;
+use crate::session::{SessionCookies, SessionRecord};
+use crate::store::{Claims, DenyList, Seen};
+use crate::telemetry::Metrics;
+use crate::tokens::Flights;
+
+/// The login of one app.
+pub struct LoginFlow {
+    pub provider: Arc<Provider>,
+    pub cookies: Arc<SessionCookies>,
+    pub keeping: Arc<Keeping>,
+    pub guard: Arc<Guard>,
+    pub deny: Arc<DenyList>,
+    pub config: LoginConfig,
+    /// Claims that the session shows.
+    pub claims: Vec<String>,
+    /// A session's absolute life.
+    pub session_max_age: std::time::Duration,
+    pub issuer: String,
+    /// `https://app.example.com`: where the browser lands.
+    pub app_origin: String,
+    pub error_path: String,
+    /// One exchange per state, however often the callback is called.
+    pub exchanges: Flights<Result<Arc<SessionRecord>, AuthError>>,
+    /// States that were exchanged, by digest.
+    pub used: Seen,
+    /// The same at other instances.
+    pub used_elsewhere: Option<Claims>,
+    pub loops: LoopWatch,
+    pub control: Handle,
+    pub clock: Clock,
+    pub random: Random,
+    pub metrics: Metrics,
+}
+
+/// A 303 that leaves nothing behind: not stored, no referrer (the code must not travel on, RFC 9700 §4.2).
+pub fn see_other(location: &str) -> HttpResponse {
+    let mut response = HttpResponse::new(StatusCode::SEE_OTHER);
+    let headers = response.headers_mut();
+    if let Ok(value) = HeaderValue::try_from(location) {
+        headers.insert(header::LOCATION, value);
+    }
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    response
+}

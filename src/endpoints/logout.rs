@@ -1,0 +1,76 @@
+//! `POST /logout`: ends the session here and at once, and tells the SPA where to go for the rest.
+//! Local logout never waits for the authorization server (LO-03, LO-06); the ID token never reaches JavaScript (LO-05).
+
+use std::sync::Arc;
+
+use actix_web::HttpResponse;
+use tokio::runtime::Handle;
+
+use super::call::Call;
+use super::sessions::{Sessions, set_cookies};
+use crate::audit::{self, Event};
+use crate::config::{LogoutConfig, LogoutMode};
+use crate::edge::Problem;
+use crate::guard::Guard;
+use crate::oidc::Provider;
+use crate::session::Kept;
+use crate::telemetry::Metrics;
+use crate::tokens::Revocations;
+
+/// What logout needs beside the session.
+pub struct LogoutParts {
+    pub provider: Arc<Provider>,
+    pub config: LogoutConfig,
+    pub issuer: String,
+    /// `https://app.example.com/logout/continue`
+    pub continue_url: String,
+    pub revocations: Arc<Revocations>,
+    pub control: Handle,
+    pub metrics: Metrics,
+}
+
+/// Ends the session; answers the same when there is none.
+pub async fn answer(
+    call: &Call<'_>,
+    guard: &Guard,
+    sessions: &Sessions,
+    parts: &LogoutParts,
+) -> Result<HttpResponse, Problem> {
+    guard.header_route(&call.facts)?;
+    call.refuse_forms()?;
+    let mut lines = sessions.cookies.clear(call.jar);
+    lines.push(sessions.cookies.clear_trail());
+    if let Ok(session) = sessions.open_to_end_it(call).await {
+        sessions.keeping.end(&session, call.link).await;
+        let hint = match &session.kept {
+            Kept::InStore { hint: Some(hint), .. } => {
+                sessions.cookies.open_hint(hint, &session.record.session_id)
+            }
+            _ => sessions.cookies.logout_hint(call.jar, &session.record.session_id),
+        };
+        let record = session.record;
+        sessions.deny.deny(record.session_id.as_bytes(), record.expires, call.now);
+        parts.metrics.logout();
+        audit::record(
+            &Event::LoggedOut {
+                session: record.session_id.as_bytes(),
+                issuer: &parts.issuer,
+                subject: &record.subject,
+            },
+            call.request_id,
+        );
+        if parts.config.mode == LogoutMode::RpInitiated {
+            lines.push(sessions.cookies.seal_logout_ticket(hint.as_ref(), call.now));
+        }
+        let session = *record.session_id.as_bytes();
+        parts.revocations.queue(session, sessions.refresher.last(record), call.request_id);
+        // So that copies of the cookies are useless at other instances, too, when this is answered. A store that is away
+        // is told later.
+        let _told_later = sessions.deny.is_published().await;
+    }
+    let mut response = HttpResponse::Ok()
+        .insert_header(("cache-control", "no-store"))
+        .json(serde_json::json!({ "logout_url": parts.continue_url }));
+    set_cookies(&mut response, lines);
+    Ok(response)
+}

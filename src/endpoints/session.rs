@@ -1,0 +1,60 @@
+//! `GET /session`: tells the SPA whether it is logged in, who the user is, and how long things last.
+//! Never extends anything, never shows a token, and answers 200 to both states (EL-09), as long as it knows.
+
+use actix_web::HttpResponse;
+use serde_json::value::RawValue;
+
+use super::call::Call;
+use super::sessions::{NoSession, Sessions, set_cookies};
+use crate::edge::Problem;
+use crate::guard::Guard;
+use crate::session::OpenSession;
+
+/// Answers with the state of the session.
+pub async fn answer(
+    call: &Call<'_>,
+    guard: &Guard,
+    sessions: &Sessions,
+) -> Result<HttpResponse, Problem> {
+    guard.header_route(&call.facts)?;
+    let opened = sessions.open(call).await;
+    if let Err(why @ NoSession::StoreUnavailable) = opened {
+        return Err(sessions.not_logged_in(why, call.jar).0);
+    }
+    let mut response =
+        HttpResponse::Ok().insert_header(("cache-control", "no-store")).json(&match &opened {
+            Ok(session) => View::of(session, sessions, call),
+            Err(_) => View::default(),
+        });
+    if opened.is_err_and(|why| why == NoSession::ClearCookies) {
+        set_cookies(&mut response, sessions.cookies.clear(call.jar));
+    }
+    Ok(response)
+}
+
+/// The body; everything but `authenticated` is left out when nobody is logged in.
+#[derive(Default, serde::Serialize)]
+struct View<'a> {
+    authenticated: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    claims: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    access_token_expires_in: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session_expires_in: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    idle_expires_in: Option<u64>,
+}
+
+impl<'a> View<'a> {
+    fn of(session: &'a OpenSession, sessions: &Sessions, call: &Call<'_>) -> Self {
+        let record = &session.record;
+        Self {
+            authenticated: true,
+            claims: serde_json::from_str(&record.claims).ok(),
+            access_token_expires_in: Some(record.access_expires.seconds_after(call.now)),
+            session_expires_in: Some(record.ends().seconds_after(call.now)),
+            idle_expires_in: Some(sessions.idle_end(session).seconds_after(call.now)),
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! Opens the session of a request and says what becomes of its cookies.
+//! An ended session's cookies are cleared; cookies under an unknown key are kept, so that a rollout logs nobody out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::HttpResponse;
+use actix_web::http::header::{self, HeaderValue};
+
+use super::call::Call;
+use super::keeping::{KeepFailure, Keeping};
+use crate::audit::{self, Event};
+use crate::clock::{Clock, Timestamp};
+use crate::config::SessionConfig;
+use crate::edge::{Code, Problem};
+use crate::session::{OpenSession, Opened, SessionCookies, SessionRecord};
+use crate::store::DenyList;
+use crate::tokens::{Freshness, RefreshFailure, Refreshed, Refresher, RefusedTokens, freshness};
+
+/// When to try again during an outage of the store, seconds.
+const STORE_RETRY_AFTER: u32 = 5;
+
+/// The sessions of one app.
+pub struct Sessions {
+    pub cookies: Arc<SessionCookies>,
+    pub keeping: Arc<Keeping>,
+    pub deny: Arc<DenyList>,
+    pub refresher: Refresher,
+    pub refused: RefusedTokens,
+    pub config: Arc<SessionConfig>,
+    pub issuer: String,
+    pub clock: Clock,
+}
+
+/// Why a request has no session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoSession {
+    /// None was shown, or one that this release cannot read: cookies are left alone.
+    KeepCookies,
+    /// It has ended or does not authenticate: its cookies are cleared.
+    ClearCookies,
+    /// There is one, and nobody knows whether it has ended elsewhere: an outage, which logs nobody out.
+    StoreUnavailable,
+}
+
+impl Sessions {
+    /// The open session of a request, if there is one that has not been ended, as far as that is known.
+    pub async fn open(&self, call: &Call<'_>) -> Result<Box<OpenSession>, NoSession> {
+        let session = self.open_to_end_it(call).await?;
+        if self.deny.is_blind() { Err(NoSession::StoreUnavailable) } else { Ok(session) }
+    }
+
+    /// The same, though it may have ended elsewhere already: logout works during an outage, too.
+    pub async fn open_to_end_it(&self, call: &Call<'_>) -> Result<Box<OpenSession>, NoSession> {
+        match self.keeping.open(call).await {
+            Opened::Open(session) if self.is_denied(&session.record) => {
+                Err(NoSession::ClearCookies)
+            }
+            Opened::Open(session) => {
+                self.refresher.seen(&session.record);
+                Ok(session)
+            }
+            Opened::None | Opened::Unknown => Err(NoSession::KeepCookies),
+            Opened::Invalid | Opened::Expired => Err(NoSession::ClearCookies),
+            Opened::Unavailable => Err(NoSession::StoreUnavailable),
+        }
+    }
+
+    /// The 401 for a request without a session, with the cookies of an ended one cleared.
+    pub fn not_logged_in(&self, why: NoSession, jar: &[&str]) -> (Problem, Vec<String>) {
+        match why {
+            NoSession::KeepCookies => (Problem::new(Code::NotLoggedIn), Vec::new()),
+            NoSession::ClearCookies => {
+                (Problem::new(Code::SessionExpired), self.cookies.clear(jar))
+            }
+            NoSession::StoreUnavailable => (
+                Problem::new(Code::StoreUnavailable).with_retry_after(STORE_RETRY_AFTER),
+                Vec::new(),
+            ),
+        }
+    }
+
+    /// What to do with the access token of `record` at `now`.
+    pub fn freshness(&self, record: &SessionRecord, now: Timestamp) -> Freshness {
+        let early = spread(self.config.refresh_before, record);
+        freshness(record.sealed_at, record.access_expires, early, now)
+    }
+
+    /// The generation after `record`.
+    ///
+    /// # Errors
+    /// A failed refresh, or the session ended while it ran: whoever waited must not go on with a new token.
+    pub async fn next(
+        &self,
+        record: &SessionRecord,
+        request_id: &str,
+        jar: &[&str],
+    ) -> Result<Refreshed, (Problem, Vec<String>)> {
+        let next = self.refresher.refresh(record, request_id).await;
+        self.unless_ended(next, record, jar)
+    }
+
+    /// The generation after `record`, whose access token an upstream has refused (PX-18). `None` when there is none to be
+    /// had: no refresh token, an outage, or an upstream that has refused too many already. Nobody is logged out for those.
+    ///
+    /// # Errors
+    /// The session has ended.
+    pub async fn replace_refused(
+        &self,
+        record: &SessionRecord,
+        request_id: &str,
+        jar: &[&str],
+    ) -> Result<Option<Refreshed>, (Problem, Vec<String>)> {
+        let (session, now) = (record.session_id.as_bytes(), self.clock.now());
+        if record.refresh_token.is_none()
+            || !self.refused.may_replace(session, record.generation, now)
+        {
+            return Ok(None);
+        }
+        match self.refresher.refresh(record, request_id).await {
+            Err(RefreshFailure::Unavailable) => Ok(None),
+            next => self.unless_ended(next, record, jar).map(Some),
+        }
+    }
+
+    /// A refresh's result, unless the session ended while it ran. A grant that is gone ends what the session holds open,
+    /// too.
+    fn unless_ended(
+        &self,
+        next: Result<Refreshed, RefreshFailure>,
+        record: &SessionRecord,
+        jar: &[&str],
+    ) -> Result<Refreshed, (Problem, Vec<String>)> {
+        if self.is_denied(record) {
+            return Err(self.not_logged_in(NoSession::ClearCookies, jar));
+        }
+        next.map_err(|failure| {
+            if failure == RefreshFailure::Ended {
+                self.deny.deny(record.session_id.as_bytes(), record.expires, self.clock.now());
+            }
+            self.refresh_problem(failure, jar)
+        })
+    }
+
+    /// Keeps the newest generation, for a request that got `next`, and gives the cookies for that; those that clear when the
+    /// session ended meanwhile.
+    ///
+    /// # Errors
+    /// The new tokens do not fit into cookies. The old refresh token may be used up, so the session ends here and now,
+    /// with the cause, instead of at some later refresh without one.
+    pub async fn reseal(
+        &self,
+        next: &Refreshed,
+        call: &Call<'_>,
+    ) -> Result<Vec<String>, (Problem, Vec<String>)> {
+        // A slow upstream may have held this answer back while newer tokens reached the browser: an older generation
+        // must not overwrite them. What is kept no longer has been seen by then, or is being replaced just now.
+        let newest = self.refresher.newest_of_all(next).await;
+        let Some(newest) = newest.filter(|newest| newest.generation >= next.generation) else {
+            return Ok(Vec::new());
+        };
+        // A last look: the store may have been asked meanwhile.
+        if self.is_denied(next) {
+            return Ok(self.cookies.clear(call.jar));
+        }
+        match self.keeping.go_on(&newest, call).await {
+            Ok(lines) => Ok(lines),
+            Err(KeepFailure::Ended) => Ok(self.cookies.clear(call.jar)),
+            // The refresh is kept for whoever comes with the generation before.
+            Err(KeepFailure::Unavailable) => Ok(Vec::new()),
+            Err(KeepFailure::TooLarge | KeepFailure::NoKey) => {
+                let (session, code) = (newest.session_id.as_bytes(), Code::SessionTooLarge);
+                self.deny.deny(session, newest.expires, self.clock.now());
+                let code_text = code.as_str();
+                let ended = Event::RefreshFailed { session, code: code_text, session_ended: true };
+                audit::record(&ended, call.request_id);
+                Err((Problem::new(code), self.cookies.clear(call.jar)))
+            }
+        }
+    }
+
+    /// When `session` ends by idleness, as far as its cookies tell; never after its absolute end.
+    pub fn idle_end(&self, session: &OpenSession) -> Timestamp {
+        session.last_seen.plus(self.config.idle_timeout).min(session.record.expires)
+    }
+
+    /// A sign of life, when one is due; none for a session that ended meanwhile.
+    pub async fn touch(&self, session: &OpenSession, call: &Call<'_>) -> Vec<String> {
+        // The answer to a long poll comes with the time of its request: it must not overwrite a later sign of life.
+        let late = call.now.plus(self.config.idle_timeout / 10) < self.clock.now();
+        if late || self.is_denied(&session.record) {
+            return Vec::new();
+        }
+        self.keeping.touch(session, call).await
+    }
+
+    /// What a failed refresh means for the request: a problem, and cookies to set.
+    fn refresh_problem(&self, failure: RefreshFailure, jar: &[&str]) -> (Problem, Vec<String>) {
+        match failure {
+            RefreshFailure::Unavailable => {
+                (Problem::new(Code::ProviderUnavailable).with_retry_after(5), Vec::new())
+            }
+            RefreshFailure::Ended | RefreshFailure::NoRefreshToken => {
+                (Problem::new(Code::SessionExpired), self.cookies.clear(jar))
+            }
+        }
+    }
+
+    fn is_denied(&self, record: &SessionRecord) -> bool {
+        self.deny.is_denied(&record.known_as(&self.issuer))
+    }
+}
+
+/// The early window of a session, up to an eighth shorter for some than for others: those that began together do not all
+/// refresh in the same second. Every request of one generation gets the same.
+fn spread(early: Duration, record: &SessionRecord) -> Duration {
+    let [one, two, ..] = *record.session_id.as_bytes();
+    let share = u16::from_be_bytes([one, two]).rotate_left(record.generation % 16);
+    early.saturating_sub(early / 8 * u32::from(share) / u32::from(u16::MAX))
+}
+
+/// Adds `Set-Cookie` lines; an answer that sets cookies is never stored.
+pub fn set_cookies(response: &mut HttpResponse, lines: Vec<String>) {
+    for line in lines {
+        if let Ok(value) = HeaderValue::try_from(line) {
+            response.headers_mut().append(header::SET_COOKIE, value);
+            response
+                .headers_mut()
+                .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        }
+    }
+}

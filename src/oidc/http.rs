@@ -1,0 +1,171 @@
+//! Speaks HTTP to the authorization server: verified TLS, no redirects, bounded size and time (AR-08).
+//! Never follows a redirect, never repeats a request, never reads proxy settings from the environment.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::header::{self, HeaderValue};
+use reqwest::{Certificate, Client, Proxy, Request, Response, redirect, retry};
+use tokio::sync::Semaphore;
+use url::Url;
+
+use super::error::ConfigFault;
+use crate::config::ProviderConfig;
+use crate::secret::Secret;
+
+/// Largest body of an answer, bytes.
+const LARGEST_BODY: usize = 1024 * 1024;
+
+/// How long an idle connection is kept for the next call.
+const IDLE: Duration = Duration::from_secs(30);
+
+/// The client of one provider.
+#[derive(Clone, Debug)]
+pub(super) struct Http {
+    client: Client,
+    deadline: Duration,
+    /// Calls to the token and revocation endpoints at once: a storm here must not become one over there (RF-13).
+    posts: Arc<Semaphore>,
+}
+
+/// The most calls to the token and revocation endpoints at once.
+const MOST_POSTS: usize = 64;
+
+/// An answer, read to its end.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    /// Media type, lower case, without parameters.
+    media_type: String,
+    pub(super) body: Vec<u8>,
+}
+
+/// There is no answer: network, TLS, too slow or too large.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct NoAnswer;
+
+impl Answer {
+    /// Whether the answer calls itself this media type.
+    pub(super) fn is(&self, media_type: &str) -> bool {
+        self.media_type == media_type
+    }
+
+    /// A failure that says nothing about the request: the server is overloaded or broken (RF-05).
+    pub(super) fn is_outage(&self) -> bool {
+        self.status >= 500 || matches!(self.status, 408 | 425 | 429)
+    }
+}
+
+#[cfg(test)]
+impl Answer {
+    pub(super) fn for_test(status: u16, media_type: &str, body: &[u8]) -> Self {
+        Self { status, media_type: media_type.to_owned(), body: body.to_vec() }
+    }
+}
+
+impl Http {
+    /// Reads `ca_file`; uses no network. With a `ca_file` only its certificates are trusted.
+    pub(super) fn new(config: &ProviderConfig) -> Result<Self, ConfigFault> {
+        let mut builder = Client::builder()
+            .user_agent(concat!("cloakroom/", env!("CARGO_PKG_VERSION")))
+            .redirect(redirect::Policy::none())
+            // CB-06: an authorization code must not travel twice.
+            .retry(retry::never())
+            .referer(false)
+            .no_proxy()
+            .connect_timeout(config.timeout)
+            .pool_idle_timeout(IDLE)
+            .pool_max_idle_per_host(4);
+        if let Some(file) = &config.ca_file {
+            let pem = std::fs::read(file).map_err(|_| ConfigFault::CaFile)?;
+            let certificates =
+                Certificate::from_pem_bundle(&pem).map_err(|_| ConfigFault::CaFile)?;
+            if certificates.is_empty() {
+                return Err(ConfigFault::CaFile);
+            }
+            builder = builder.tls_certs_only(certificates);
+        }
+        if let Some(proxy) = &config.proxy {
+            builder = builder.proxy(Proxy::all(proxy).map_err(|_| ConfigFault::Proxy)?);
+        }
+        for (host, address) in &config.resolve {
+            builder = builder.resolve(host, *address);
+        }
+        let client = builder.build().map_err(|_| ConfigFault::Client)?;
+        Ok(Self { client, deadline: config.timeout, posts: Arc::new(Semaphore::new(MOST_POSTS)) })
+    }
+
+    /// `GET`, asking for `accept`; with a bearer token when one is given.
+    pub(super) async fn get(
+        &self,
+        url: &Url,
+        accept: &'static str,
+        bearer: Option<&Secret<String>>,
+    ) -> Result<Answer, NoAnswer> {
+        let mut request = Request::new(reqwest::Method::GET, url.clone());
+        if let Some(token) = bearer {
+            let value = sensitive(&format!("Bearer {}", token.expose()))?;
+            request.headers_mut().insert(header::AUTHORIZATION, value);
+        }
+        self.send(request, accept).await
+    }
+
+    /// `POST` of a form, with an `Authorization` value when one is given.
+    pub(super) async fn post_form(
+        &self,
+        url: &Url,
+        form: &Secret<String>,
+        authorization: Option<&Secret<String>>,
+    ) -> Result<Answer, NoAnswer> {
+        let mut request = Request::new(reqwest::Method::POST, url.clone());
+        let media_type = HeaderValue::from_static("application/x-www-form-urlencoded");
+        request.headers_mut().insert(header::CONTENT_TYPE, media_type);
+        if let Some(value) = authorization {
+            request.headers_mut().insert(header::AUTHORIZATION, sensitive(value.expose())?);
+        }
+        *request.body_mut() = Some(form.expose().clone().into());
+        let turn = tokio::time::timeout(self.deadline, self.posts.acquire()).await;
+        let _turn = turn.map_err(gone)?.map_err(gone)?;
+        self.send(request, "application/json").await
+    }
+
+    async fn send(&self, mut request: Request, accept: &'static str) -> Result<Answer, NoAnswer> {
+        request.headers_mut().insert(header::ACCEPT, HeaderValue::from_static(accept));
+        let head = self.client.execute(request);
+        let response =
+            tokio::time::timeout(self.deadline, head).await.map_err(gone)?.map_err(gone)?;
+        let status = response.status().as_u16();
+        let media_type = media_type(&response);
+        let body = read(response);
+        let body = tokio::time::timeout(self.deadline, body).await.map_err(gone)??;
+        Ok(Answer { status, media_type, body })
+    }
+}
+
+async fn read(mut response: Response) -> Result<Vec<u8>, NoAnswer> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(gone)? {
+        if body.len() + chunk.len() > LARGEST_BODY {
+            return Err(NoAnswer);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+fn media_type(response: &Response) -> String {
+    let value = response.headers().get(header::CONTENT_TYPE);
+    let value = value.and_then(|value| value.to_str().ok()).unwrap_or("");
+    value.split(';').next().unwrap_or("").trim().to_ascii_lowercase()
+}
+
+fn sensitive(value: &str) -> Result<HeaderValue, NoAnswer> {
+    let mut value = HeaderValue::from_str(value).map_err(gone)?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// The cause is dropped: its text may hold what the other side sent, or a URL with a secret.
+fn gone<E>(_: E) -> NoAnswer {
+    NoAnswer
+}

@@ -1,0 +1,126 @@
+//! Requests to the token and revocation endpoints (RFC 6749 §4.1.3, §6; RFC 7009 §2.1), with the client's own credential.
+//! Never puts a secret into a URL.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::config::{ClientAuthMethod, ProviderConfig};
+use crate::secret::Secret;
+
+/// A form, ready to be posted.
+#[derive(Debug)]
+pub(super) struct Form {
+    pub(super) body: Secret<String>,
+    /// The `Authorization` value, when the client authenticates by header.
+    pub(super) authorization: Option<Secret<String>>,
+}
+
+/// Exchanges `code`; `redirect_uri` is the one of the authorization request, byte by byte (CB-07).
+pub(super) fn code(
+    config: &ProviderConfig,
+    code: &str,
+    redirect_uri: &str,
+    verifier: &Secret<String>,
+) -> Form {
+    form(
+        config,
+        &[
+            ("grant_type", "authorization_code"),
+            ("code", code),
+            ("redirect_uri", redirect_uri),
+            ("code_verifier", verifier.expose()),
+        ],
+    )
+}
+
+/// Refreshes. No `scope`: the grant's own stays, nothing wider is asked for (RF-10).
+pub(super) fn refresh(config: &ProviderConfig, token: &Secret<String>) -> Form {
+    form(config, &[("grant_type", "refresh_token"), ("refresh_token", token.expose())])
+}
+
+/// Revokes `token`; `hint` is `refresh_token` or `access_token`.
+pub(super) fn revocation(config: &ProviderConfig, token: &Secret<String>, hint: &str) -> Form {
+    form(config, &[("token", token.expose()), ("token_type_hint", hint)])
+}
+
+fn form(config: &ProviderConfig, fields: &[(&str, &str)]) -> Form {
+    let mut body = form_urlencoded::Serializer::new(String::new());
+    body.extend_pairs(fields);
+    let authorization = match config.auth_method {
+        ClientAuthMethod::ClientSecretBasic => Some(basic(config)),
+        ClientAuthMethod::ClientSecretPost => {
+            body.append_pair("client_id", &config.client_id)
+                .append_pair("client_secret", config.client_secret.expose());
+            None
+        }
+    };
+    Form { body: Secret::new(body.finish()), authorization }
+}
+
+/// RFC 6749 §2.3.1: both parts are form-urlencoded before they are joined, so that a colon in either is no border.
+fn basic(config: &ProviderConfig) -> Secret<String> {
+    let encode = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+    let secret = Secret::new(encode(config.client_secret.expose()));
+    let pair = Secret::new(format!("{}:{}", encode(&config.client_id), secret.expose()));
+    Secret::new(format!("Basic {}", STANDARD.encode(pair.expose())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oidc::tests::provider_config;
+
+    fn pairs(form: &Form) -> Vec<(String, String)> {
+        form_urlencoded::parse(form.body.expose().as_bytes()).into_owned().collect()
+    }
+
+    // proves: CB-07, RF-01
+    #[test]
+    fn basic_authentication_encodes_both_parts_first() {
+        let mut config = provider_config("https://op.example.com");
+        config.client_id = "a:b c".to_owned();
+        config.client_secret = Secret::from("p%+é:&=");
+        let form = code(&config, "the&code", "https://app/cb?x=1", &Secret::from("v"));
+        let header = form.authorization.as_ref().unwrap().expose().clone();
+        let decoded = STANDARD.decode(header.strip_prefix("Basic ").unwrap()).unwrap();
+        assert_eq!(decoded, b"a%3Ab+c:p%25%2B%C3%A9%3A%26%3D");
+        let own = |(n, v): (&str, &str)| (n.to_owned(), v.to_owned());
+        assert_eq!(
+            pairs(&form),
+            [
+                ("grant_type", "authorization_code"),
+                ("code", "the&code"),
+                ("redirect_uri", "https://app/cb?x=1"),
+                ("code_verifier", "v"),
+            ]
+            .map(own)
+        );
+    }
+
+    // proves: RF-01, RF-10
+    #[test]
+    fn post_authentication_sends_the_secret_in_the_form_and_a_refresh_asks_for_no_scope() {
+        let mut config = provider_config("https://op.example.com");
+        config.auth_method = ClientAuthMethod::ClientSecretPost;
+        let form = refresh(&config, &Secret::from("r/t+"));
+        assert!(form.authorization.is_none());
+        let own = |(n, v): (&str, &str)| (n.to_owned(), v.to_owned());
+        assert_eq!(
+            pairs(&form),
+            [
+                ("grant_type", "refresh_token"),
+                ("refresh_token", "r/t+"),
+                ("client_id", "web"),
+                ("client_secret", "the-secret"),
+            ]
+            .map(own)
+        );
+    }
+
+    #[test]
+    fn a_form_does_not_print_its_secrets() {
+        let config = provider_config("https://op.example.com");
+        let form = format!("{:?}", refresh(&config, &Secret::from("token-value")));
+        assert!(!form.contains("token-value") && !form.contains("Basic"), "{form}");
+    }
+}

@@ -1,0 +1,171 @@
+//! Reads what an upstream says about the token in `WWW-Authenticate` (RFC 9110 §11.6.1, RFC 6750 §3). Only
+//! `Bearer … error="invalid_token"` says that another token would help; what cannot be read says nothing.
+
+use http::StatusCode;
+use http::header::{HeaderMap, WWW_AUTHENTICATE};
+
+/// More than this of one line, or more lines, are not read.
+const MOST_BYTES: usize = 4096;
+const MOST_LINES: usize = 8;
+
+/// Whether an answer of this status says that the access token is not valid any more.
+pub fn refused(status: StatusCode, headers: &HeaderMap) -> bool {
+    status == StatusCode::UNAUTHORIZED && refuses_token(headers)
+}
+
+/// Whether the challenges say that the access token is not valid any more.
+fn refuses_token(headers: &HeaderMap) -> bool {
+    let lines = headers.get_all(WWW_AUTHENTICATE).iter().take(MOST_LINES);
+    lines
+        .map(http::HeaderValue::as_bytes)
+        .any(|line| line.len() <= MOST_BYTES && Challenges(line).any(Param::says_invalid_token))
+}
+
+/// One parameter of a challenge; nothing in it is copied.
+struct Param<'a> {
+    scheme: &'a [u8],
+    name: &'a [u8],
+    /// As written: a quoted string keeps its escapes, which the one value that we look for does not need.
+    value: &'a [u8],
+}
+
+impl Param<'_> {
+    fn says_invalid_token(&self) -> bool {
+        self.scheme.eq_ignore_ascii_case(b"bearer")
+            && self.name.eq_ignore_ascii_case(b"error")
+            && self.value == b"invalid_token"
+    }
+}
+
+/// The rest of a line, read parameter by parameter.
+struct Challenges<'a>(&'a [u8]);
+
+impl<'a> Challenges<'a> {
+    fn any(mut self, matches: impl Fn(&Param<'a>) -> bool) -> bool {
+        let mut scheme: &[u8] = &[];
+        // A scheme stands at the start or after a comma; what else stands alone is a token68.
+        let mut after_comma = true;
+        loop {
+            after_comma |= self.skip();
+            let word = self.take(is_word);
+            if word.is_empty() {
+                // The end, or something that is no challenge.
+                return false;
+            }
+            let rest = self.0;
+            self.skip_blanks();
+            let Some(value) = self.value() else {
+                self.0 = rest;
+                self.take(|byte| byte == b'=');
+                if after_comma {
+                    scheme = word;
+                }
+                after_comma = false;
+                continue;
+            };
+            after_comma = false;
+            if matches(&Param { scheme, name: word, value }) {
+                return true;
+            }
+        }
+    }
+
+    /// What stands after an equals sign: a word or a quoted string.
+    fn value(&mut self) -> Option<&'a [u8]> {
+        let after = self.0.strip_prefix(b"=")?;
+        let after = after.trim_ascii_start();
+        if let Some(quoted) = after.strip_prefix(b"\"") {
+            let mut escaped = false;
+            let end = quoted.iter().position(|byte| {
+                let ends = *byte == b'"' && !escaped;
+                escaped = *byte == b'\\' && !escaped;
+                ends
+            })?;
+            self.0 = quoted.get(end + 1..)?;
+            return quoted.get(..end);
+        }
+        let mut rest = Challenges(after);
+        let word = rest.take(is_word);
+        // `abc==` is a token68.
+        if word.is_empty() {
+            return None;
+        }
+        self.0 = rest.0;
+        Some(word)
+    }
+
+    /// Skips blanks and commas; whether there was a comma.
+    fn skip(&mut self) -> bool {
+        self.take(|byte| matches!(byte, b' ' | b'\t' | b',')).contains(&b',')
+    }
+
+    fn skip_blanks(&mut self) {
+        self.take(|byte| matches!(byte, b' ' | b'\t'));
+    }
+
+    fn take(&mut self, belongs: impl Fn(u8) -> bool) -> &'a [u8] {
+        let end = self.0.iter().position(|byte| !belongs(*byte)).unwrap_or(self.0.len());
+        let (taken, rest) = self.0.split_at(end);
+        self.0 = rest;
+        taken
+    }
+}
+
+/// Token characters (RFC 9110 §5.6.2), and those that only a token68 has.
+fn is_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~/".contains(&byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+    use proptest::prelude::*;
+    use rstest::rstest;
+
+    use super::*;
+
+    fn headers(lines: &[&[u8]]) -> HeaderMap {
+        let values = lines.iter().map(|line| HeaderValue::from_bytes(line).unwrap());
+        values.map(|value| (WWW_AUTHENTICATE, value)).collect()
+    }
+
+    // proves: PX-18
+    #[rstest]
+    #[case(&["Bearer error=\"invalid_token\""], true)]
+    #[case(&["bearer realm=\"a, b\", ERROR = invalid_token"], true)]
+    #[case(&["Bearer realm=\"say \\\"x\\\", error=\", error=\"invalid_token\", error_description=\"it ended\""], true)]
+    #[case(&["Basic realm=\"x\"", "Bearer error=\"invalid_token\""], true)]
+    #[case(&["Negotiate YWJj==, Bearer error=\"invalid_token\""], true)]
+    #[case(&["Negotiate, DPoP algs=\"ES256\", Bearer ,, error=\"invalid_token\""], true)]
+    #[case(&["Basic realm=x, Bearer realm=y,error=invalid_token"], true)]
+    #[case(&["Bearer"], false)]
+    #[case(&["Bearer realm=\"invalid_token\""], false)]
+    #[case(&["Bearer error=\"insufficient_scope\""], false)]
+    #[case(&["Bearer error=\"invalid_token_x\""], false)]
+    #[case(&["DPoP error=\"invalid_token\""], false)]
+    #[case(&["Bearer realm=\"x\", DPoP error=\"invalid_token\""], false)]
+    #[case(&["Basic realm=\"Bearer error=\\\"invalid_token\\\"\""], false)]
+    #[case(&["Basic realm=\", Bearer error=invalid_token"], false)]
+    #[case(&["Bearer error_description=\"error=invalid_token\""], false)]
+    #[case(&["Negotiate Bearer error=\"invalid_token\""], false)]
+    #[case(&["error=\"invalid_token\""], false)]
+    #[case(&[""], false)]
+    fn only_a_bearer_challenge_with_invalid_token_counts(
+        #[case] lines: &[&str],
+        #[case] expected: bool,
+    ) {
+        let lines: Vec<&[u8]> = lines.iter().map(|line| line.as_bytes()).collect();
+        assert_eq!(refuses_token(&headers(&lines)), expected);
+    }
+
+    proptest! {
+        #[test]
+        fn any_line_is_read_to_an_end(line in "[ -~\t]{0,200}") {
+            refuses_token(&headers(&[line.as_bytes()]));
+            let quoted = format!("Basic realm=\"{}\"", line.replace(['"', '\\'], ""));
+            prop_assert!(!refuses_token(&headers(&[quoted.as_bytes()])), "{quoted}");
+            let told = format!("{quoted}, Bearer error=invalid_token");
+            prop_assert!(refuses_token(&headers(&[told.as_bytes()])), "{told}");
+        }
+    }
+}

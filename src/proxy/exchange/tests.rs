@@ -1,0 +1,143 @@
+//! What an answer's head says about the rest of the call, and a request that met a dead connection before it started.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Waker};
+
+use actix_web::dev::Payload;
+use actix_web::test::TestRequest;
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use rstest::rstest;
+use tokio::io::{AsyncRead as _, AsyncReadExt as _, AsyncWriteExt as _, ReadBuf, duplex};
+use tokio::net::TcpListener;
+use tokio::task::LocalSet;
+
+use super::*;
+use crate::proxy::connect::{Purpose, handshake};
+use crate::proxy::pool::tests::pool;
+use crate::proxy::route::tests::local;
+
+#[rstest]
+#[case("timeout=5", Some(4))]
+#[case("timeout=5, max=100", Some(4))]
+#[case("max=100, Timeout = 20", Some(19))]
+#[case("timeout=1", Some(0))]
+#[case("timeout=0", Some(0))]
+#[case("max=100", None)]
+#[case("timeout", None)]
+#[case("timeout=-1", None)]
+#[case("timeout=soon", None)]
+#[case("timeout=99999999999", None)]
+#[case("", None)]
+fn the_upstream_says_how_long_it_keeps_a_connection(
+    #[case] value: &str,
+    #[case] seconds: Option<u64>,
+) {
+    assert_eq!(kept_for(value), seconds.map(Duration::from_secs));
+}
+
+#[rstest]
+#[case("text/event-stream", true)]
+#[case("Text/Event-Stream; charset=utf-8", true)]
+#[case("text/event-stream-like", false)]
+#[case("application/json", false)]
+#[case("", false)]
+fn event_streams_are_known_by_their_media_type(#[case] value: &str, #[case] is_one: bool) {
+    assert_eq!(is_event_stream(value.as_bytes()), is_one);
+}
+
+#[tokio::test]
+async fn a_request_that_never_started_on_a_dead_connection_is_sent_once_on_a_fresh_one() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let route = local(listener.local_addr().expect("bound").port());
+    let upstream = async {
+        let (mut socket, _) = listener.accept().await.expect("a connection");
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(socket.read_u8().await.expect("a head"));
+        }
+        socket.write_all(b"HTTP/1.1 204 Done\r\n\r\n").await.expect("an open connection");
+        String::from_utf8(head).expect("text")
+    };
+    let asking = async {
+        let pool = pool();
+        let (ours, theirs) = duplex(1024);
+        let mut connection =
+            handshake(ours, Purpose::Exchanges).await.expect("nothing is said yet");
+        connection.ready().await;
+        let terms = Terms { idle: None, over: None, keep: Duration::from_secs(30), endless: false };
+        pool.enter(&route).expect("room").link(connection, terms).release();
+        // Closed, and nobody has had time to notice.
+        drop(theirs);
+        let head = || {
+            let request = Request::builder().method("POST").uri("/").header("host", "a").body(());
+            request.map_err(|_| ProxyError::BadRequest("never"))
+        };
+        let sent = send(&pool, &route, Upload::nothing(), head).await;
+        sent.expect("an answer").0.status()
+    };
+    let (head, status) = LocalSet::new().run_until(async { tokio::join!(upstream, asking) }).await;
+    assert!(head.starts_with("POST / "), "{head}");
+    assert_eq!(status, 204);
+}
+
+#[tokio::test]
+async fn head_and_body_go_out_together_when_the_server_has_read_both() {
+    LocalSet::new()
+        .run_until(async {
+            let (pool, route) = (pool(), local(80));
+            let (ours, mut theirs) = duplex(1024);
+            let mut connection =
+                handshake(ours, Purpose::Exchanges).await.expect("nothing is said yet");
+            connection.ready().await;
+            let terms =
+                Terms { idle: None, over: None, keep: Duration::from_secs(30), endless: false };
+            pool.enter(&route).expect("room").link(connection, terms).release();
+            // As the server does it: what it has read is handed over only after the call was polled for the first time.
+            let is_read = Rc::new(Cell::new(false));
+            let mut rest = Some(Bytes::from_static(b"body"));
+            let reads = Rc::clone(&is_read);
+            let body = futures_util::stream::poll_fn(move |_| {
+                if reads.get() { Poll::Ready(rest.take().map(Ok)) } else { Poll::Pending }
+            });
+            let body: Payload = Payload::Stream { payload: Box::pin(body) };
+            let request = TestRequest::post().insert_header(("content-length", "4"));
+            let upload = Upload::new(&request.to_http_request(), body, 1024).expect("a small one");
+            let head = || {
+                let request = Request::builder().method("POST").uri("/").header("host", "a");
+                let request = request.header("content-length", "4").body(());
+                request.map_err(|_| ProxyError::BadRequest("never"))
+            };
+            let mut asking = pin!(send(&pool, &route, upload, head));
+            assert!((&mut asking).now_or_never().is_none());
+            let mut sent = [0; 256];
+            let mut reading = ReadBuf::new(&mut sent);
+            let mut cx = Context::from_waker(Waker::noop());
+            assert!(Pin::new(&mut theirs).poll_read(&mut cx, &mut reading).is_pending());
+            is_read.set(true);
+            assert!((&mut asking).now_or_never().is_none());
+            assert!(Pin::new(&mut theirs).poll_read(&mut cx, &mut reading).is_ready());
+            let sent = String::from_utf8_lossy(reading.filled());
+            assert!(sent.starts_with("POST / ") && sent.ends_with("\r\n\r\nbody"), "{sent}");
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_call_beyond_the_limit_is_turned_away_and_each_that_ends_makes_room() {
+    LocalSet::new()
+        .run_until(async {
+            let (pool, other_worker) = (pool(), pool());
+            let (one, two) = (Arc::new(local(80)), local(81));
+            let first = pool.enter(&one).expect("room");
+            assert_eq!(pool.enter(&one).err(), Some(ProxyError::Busy));
+            assert!(pool.enter(&two).is_ok(), "another upstream has a count of its own");
+            assert!(other_worker.enter(&one).is_ok(), "these two share no metrics");
+            drop(first);
+            assert!(pool.enter(&one).is_ok());
+            assert!(pool.enter(&one).is_ok(), "who was turned away left nothing behind");
+        })
+        .await;
+}

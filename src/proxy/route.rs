@@ -1,0 +1,186 @@
+//! Which upstream a path belongs to, which methods it serves, and how paths map onto the upstream and back.
+//! Matches whole segments, the longest route wins; never forwards TRACE or CONNECT.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use actix_web::http::header as seen;
+use http::HeaderValue;
+use smallvec::SmallVec;
+
+use super::error::ProxyError;
+use super::path::NormalPath;
+use crate::config::{RouteConfig, Upstream};
+
+const DEFAULT_METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+
+/// The routes of one app, by their paths without a slash at the end: a thousand are found as fast as ten.
+pub struct RouteTable {
+    by_path: HashMap<String, Route>,
+    /// The most segments that a route's path has: what is deeper in a request's path is not looked at.
+    deepest: usize,
+}
+
+impl RouteTable {
+    /// Of two routes that differ in the slash at the end only, the longer counts.
+    pub fn new(mut routes: Vec<RouteConfig>) -> Self {
+        routes.sort_by_key(|route| route.path.len());
+        let by_path: HashMap<_, _> = routes
+            .into_iter()
+            .map(|route| (route.path.trim_end_matches('/').to_owned(), Route::new(route)))
+            .collect();
+        let segments = |path: &String| path.matches('/').count();
+        Self { deepest: by_path.keys().map(segments).max().unwrap_or(0), by_path }
+    }
+
+    /// The route of `path`: the longest whose whole segments start it.
+    pub fn find(&self, path: &NormalPath) -> Option<&Route> {
+        let path = path.as_str();
+        let slashes = path.bytes().enumerate().skip(1).filter(|(_, byte)| *byte == b'/');
+        let ends = slashes.map(|(at, _)| at).chain([path.len()]).take(self.deepest);
+        // From the longest down to the root (nothing).
+        let starts: SmallVec<[usize; 8]> = [0].into_iter().chain(ends).collect();
+        let mut starts = starts.iter().rev().filter_map(|end| path.get(..*end));
+        starts.find_map(|start| self.by_path.get(start))
+    }
+}
+
+/// One route: a path prefix and its fixed upstream.
+pub struct Route {
+    config: RouteConfig,
+    /// The upstream once more: by this address the pool knows it again without comparing names.
+    upstream: Arc<Upstream>,
+    allow: Arc<str>,
+    /// The `Host` that the upstream sees, whatever the browser sent; `None` if the authority is no field value.
+    host: Option<HeaderValue>,
+    /// What every answer gets.
+    set_fields: Vec<(seen::HeaderName, seen::HeaderValue)>,
+}
+
+impl Route {
+    fn new(config: RouteConfig) -> Self {
+        let allow = if config.methods.is_empty() {
+            DEFAULT_METHODS.join(", ")
+        } else {
+            let safe = config.methods.iter().map(String::as_str).filter(|name| !is_never(name));
+            safe.collect::<Vec<_>>().join(", ")
+        };
+        let host = HeaderValue::from_str(&config.upstream.authority).ok();
+        // The configuration holds names and values that are valid.
+        let set_fields = config.set_response_headers.iter().filter_map(|(name, value)| {
+            Some((name.parse().ok()?, seen::HeaderValue::from_str(value).ok()?))
+        });
+        Self {
+            set_fields: set_fields.collect(),
+            upstream: Arc::new(config.upstream.clone()),
+            config,
+            allow: allow.into(),
+            host,
+        }
+    }
+
+    /// The settings of the route.
+    pub fn config(&self) -> &RouteConfig {
+        &self.config
+    }
+
+    /// Where the route leads; the same `Arc` for as long as the route lives.
+    pub(super) fn upstream(&self) -> &Arc<Upstream> {
+        &self.upstream
+    }
+
+    /// The methods served, as the `Allow` field lists them.
+    pub(super) fn allow(&self) -> &str {
+        &self.allow
+    }
+
+    /// Whether the route lets a request field through that may pass. `name` in lower case.
+    pub(super) fn forwards(&self, name: &str) -> bool {
+        let listed = &self.config.forward_headers;
+        listed.is_empty() || listed.iter().any(|listed| listed == name)
+    }
+
+    /// Whether the route keeps a response field from the browser that may pass. `name` in lower case.
+    pub(super) fn drops(&self, name: &str) -> bool {
+        self.config.drop_response_headers.iter().any(|listed| listed == name)
+    }
+
+    /// Response fields that the route sets, over those of the upstream.
+    pub(super) fn set_fields(&self) -> &[(seen::HeaderName, seen::HeaderValue)] {
+        &self.set_fields
+    }
+
+    pub(super) fn host(&self) -> Option<&HeaderValue> {
+        self.host.as_ref()
+    }
+
+    /// Refuses a method that the route does not list; the comparison is exact, as methods are (RFC 9110 §9.1).
+    pub(super) fn admit(&self, method: &str) -> Result<(), ProxyError> {
+        if self.serves(method) {
+            Ok(())
+        } else {
+            Err(ProxyError::MethodNotAllowed { allow: Arc::clone(&self.allow) })
+        }
+    }
+
+    /// Whether `method` is on the list.
+    fn serves(&self, method: &str) -> bool {
+        if self.config.methods.is_empty() {
+            DEFAULT_METHODS.contains(&method)
+        } else {
+            !is_never(method) && self.config.methods.iter().any(|listed| listed == method)
+        }
+    }
+
+    /// Whether `path` lies inside the route, by whole segments.
+    pub(super) fn covers(&self, path: &str) -> bool {
+        below(&self.config.path, path).is_some()
+    }
+
+    /// The path that the upstream sees.
+    pub(super) fn upstream_path(&self, path: &NormalPath) -> String {
+        self.upstream_target(path, None)
+    }
+
+    /// The same, with a query as it came.
+    pub(super) fn upstream_target(&self, path: &NormalPath, query: Option<&str>) -> String {
+        let rest = if self.config.strip_prefix {
+            below(&self.config.path, path.as_str()).unwrap_or(path.as_str())
+        } else {
+            path.as_str()
+        };
+        let prefix = self.config.upstream.prefix.as_str();
+        let root = if prefix.is_empty() && rest.is_empty() { "/" } else { "" };
+        match query {
+            Some(query) => [prefix, rest, root, "?", query].concat(),
+            None => [prefix, rest, root].concat(),
+        }
+    }
+
+    /// The way back: the public path of an upstream path, if it lies inside the route.
+    pub(super) fn public_path(&self, upstream_path: &str) -> Option<String> {
+        let rest = below(&self.config.upstream.prefix, upstream_path)?;
+        if !self.config.strip_prefix {
+            return self.covers(rest).then(|| rest.to_owned());
+        }
+        let base = self.config.path.trim_end_matches('/');
+        if base.is_empty() && rest.is_empty() {
+            return Some("/".to_owned());
+        }
+        Some([base, rest].concat())
+    }
+}
+
+/// What of `path` comes below `base` (no slash at its end): nothing, or a slash and more.
+fn below<'a>(base: &str, path: &'a str) -> Option<&'a str> {
+    let rest = path.strip_prefix(base.trim_end_matches('/'))?;
+    (rest.is_empty() || rest.starts_with('/')).then_some(rest)
+}
+
+/// TRACE echoes the token to the caller, CONNECT opens a tunnel (PX-02).
+fn is_never(method: &str) -> bool {
+    method.eq_ignore_ascii_case("TRACE") || method.eq_ignore_ascii_case("CONNECT")
+}
+
+#[cfg(test)]
+pub(super) mod tests;

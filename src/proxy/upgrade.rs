@@ -1,0 +1,140 @@
+//! The two heads of a WebSocket handshake (RFC 6455 §4): is the browser's complete, and does the upstream's answer fit?
+//! Pure decisions. Never lets a request pass whose body would have two readings: with `Upgrade: websocket` the server
+//! reads raw bytes until the end of the connection, whatever the rest of the head says.
+
+use actix_web::HttpRequest;
+use actix_web::http::header as seen;
+use actix_web::http::{Method, Version};
+use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::header::{
+    CONNECTION, HeaderMap, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS,
+    SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
+};
+
+/// RFC 6455 §1.3.
+const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+/// The only version there is.
+const VERSION: &str = "13";
+/// More subprotocols or extensions than this are refused.
+const MOST_OFFERS: usize = 32;
+
+/// Whether the request asks for a WebSocket, however incompletely.
+pub fn asks_for_websocket(request: &HttpRequest) -> bool {
+    let lines = request.headers().get_all(seen::UPGRADE).map(seen::HeaderValue::as_bytes);
+    items(lines).any(|item| item.eq_ignore_ascii_case(b"websocket"))
+}
+
+/// A complete handshake of a browser.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Handshake {
+    key: Vec<u8>,
+    /// The values of the offering fields, as they came.
+    protocols: Vec<Vec<u8>>,
+    extensions: Vec<Vec<u8>>,
+}
+
+impl Handshake {
+    /// Reads the handshake (RFC 6455 §4.2.1); `None` if it lacks something, says something twice, or brings a body.
+    pub fn read(request: &HttpRequest) -> Option<Self> {
+        let headers = request.headers();
+        let lines = |name: seen::HeaderName| {
+            let values = headers.get_all(name).map(|value| value.as_bytes().trim_ascii().to_vec());
+            values.collect::<Vec<_>>()
+        };
+        let only = |name: seen::HeaderName| match &mut lines(name)[..] {
+            [line] => Some(std::mem::take(line)),
+            _ => None,
+        };
+        let options = lines(seen::CONNECTION);
+        let options = || items(options.iter().map(Vec::as_slice));
+        let has_body = headers.contains_key(seen::CONTENT_LENGTH)
+            || headers.contains_key(seen::TRANSFER_ENCODING);
+        let fits = request.method() == Method::GET
+            && request.version() == Version::HTTP_11
+            && !has_body
+            && only(seen::UPGRADE)?.eq_ignore_ascii_case(b"websocket")
+            && options().any(|option| option.eq_ignore_ascii_case(b"upgrade"))
+            && !options().any(|option| option.eq_ignore_ascii_case(b"close"))
+            && only(seen::SEC_WEBSOCKET_VERSION)? == VERSION.as_bytes();
+        let key = only(seen::SEC_WEBSOCKET_KEY)?;
+        let nonce = STANDARD.decode(&key).ok()?;
+        let handshake = Self {
+            key,
+            protocols: lines(seen::SEC_WEBSOCKET_PROTOCOL),
+            extensions: lines(seen::SEC_WEBSOCKET_EXTENSIONS),
+        };
+        let few = |lines: &[Vec<u8>]| items(lines.iter().map(Vec::as_slice)).count() <= MOST_OFFERS;
+        let few = few(&handshake.protocols) && few(&handshake.extensions);
+        (fits && few && nonce.len() == 16).then_some(handshake)
+    }
+
+    /// Adds the handshake to a request that holds nothing of it yet. `None` if a value cannot be a field's, which a head
+    /// that was parsed does not hold.
+    pub fn add_to(&self, headers: &mut HeaderMap) -> Option<()> {
+        headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+        headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static(VERSION));
+        headers.insert(SEC_WEBSOCKET_KEY, HeaderValue::from_bytes(&self.key).ok()?);
+        for line in &self.protocols {
+            headers.append(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_bytes(line).ok()?);
+        }
+        for line in &self.extensions {
+            headers.append(SEC_WEBSOCKET_EXTENSIONS, HeaderValue::from_bytes(line).ok()?);
+        }
+        Some(())
+    }
+
+    /// The proof that this handshake was understood (RFC 6455 §4.2.2). SHA-1 is the standard's choice and protects nothing
+    /// here.
+    pub fn accept(&self) -> String {
+        STANDARD.encode(digest(&SHA1_FOR_LEGACY_USE_ONLY, &[self.key.as_slice(), GUID].concat()))
+    }
+
+    /// Whether `headers` of a 101 answer this handshake (RFC 6455 §4.1): the right proof, and nothing that was not
+    /// offered. A browser would refuse anything else, but only after the connection was taken for a tunnel.
+    pub fn is_answered_by(&self, headers: &HeaderMap) -> bool {
+        let only = |name| {
+            let mut lines = headers.get_all(name).iter().map(HeaderValue::as_bytes);
+            lines.next().filter(|_| lines.next().is_none()).map(<[u8]>::trim_ascii)
+        };
+        let switches = only(UPGRADE).is_some_and(|to| to.eq_ignore_ascii_case(b"websocket"))
+            && items(headers.get_all(CONNECTION).iter().map(HeaderValue::as_bytes))
+                .any(|option| option.eq_ignore_ascii_case(b"upgrade"));
+        let protocol_fits = match headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter().count() {
+            0 => true,
+            _ => only(SEC_WEBSOCKET_PROTOCOL).is_some_and(|chosen| self.offers_protocol(chosen)),
+        };
+        let extensions = headers.get_all(SEC_WEBSOCKET_EXTENSIONS);
+        let mut chosen = items(extensions.iter().map(HeaderValue::as_bytes));
+        switches
+            && only(SEC_WEBSOCKET_ACCEPT) == Some(self.accept().as_bytes())
+            && protocol_fits
+            && chosen.all(|extension| self.offers_extension(extension))
+    }
+
+    fn offers_protocol(&self, name: &[u8]) -> bool {
+        items(self.protocols.iter().map(Vec::as_slice)).any(|offered| offered == name)
+    }
+
+    /// By name; the parameters are negotiated between the two ends.
+    fn offers_extension(&self, chosen: &[u8]) -> bool {
+        let name = |item: &[u8]| {
+            item.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii().to_vec()
+        };
+        let chosen = name(chosen);
+        items(self.extensions.iter().map(Vec::as_slice)).any(|offered| name(offered) == chosen)
+    }
+}
+
+/// The items of comma-separated lines.
+fn items<'a>(lines: impl Iterator<Item = &'a [u8]>) -> impl Iterator<Item = &'a [u8]> {
+    lines
+        .flat_map(|line| line.split(|byte| *byte == b','))
+        .map(<[u8]>::trim_ascii)
+        .filter(|item| !item.is_empty())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,329 @@
+//! Everything that is not an own endpoint: an API call through its route, or a file of the SPA.
+//! A call to a protected route without a session is 401, never a redirect (PX-24).
+
+use std::pin::pin;
+use std::time::Duration;
+
+use actix_web::HttpResponse;
+use actix_web::dev::Payload;
+use futures_util::future::{Either, select};
+use tokio::time::timeout;
+
+use super::app::App;
+use super::held_open;
+use super::routes::Refused;
+use super::worker::Worker;
+use crate::config::TokenSource;
+use crate::edge::{Code, Problem};
+use crate::endpoints::{Call, set_cookies};
+use crate::proxy::{
+    Forwarded, Handshake, NormalPath, Opened, Outgoing, Route, asks_for_websocket, forward,
+    open_tunnel,
+};
+use crate::secret::Secret;
+use crate::session::{OpenSession, SessionRecord};
+use crate::spa::Spa;
+use crate::tokens::{Freshness, Refreshed};
+
+/// How long a response head waits for a refresh that runs beside the call.
+const HEAD_WAITS: Duration = Duration::from_secs(2);
+/// How long a call waits for a refresh that it cannot do without.
+const CALL_WAITS: Duration = Duration::from_secs(10);
+
+/// Answers by the matching route, else by the SPA's files, else 404.
+pub async fn answer(
+    call: &Call<'_>,
+    app: &App,
+    worker: &Worker,
+    path: NormalPath,
+    body: Payload,
+) -> Result<HttpResponse, Refused> {
+    let Some(route) = app.routes.find(&path) else {
+        return Box::pin(files(call, app, &path, body)).await;
+    };
+    let handshake = guard(call, app, route)?;
+    let api = Api { call, app, worker, route, path, handshake };
+    match route.config().token {
+        TokenSource::None => api.forward(None, body).await.map(|sent| sent.response),
+        TokenSource::Login => api.with_login_token(body).await,
+    }
+}
+
+/// A call that may go to its upstream. What is rare is boxed: every call's future would be larger by it, and the server
+/// allocates and moves that future.
+struct Api<'a> {
+    call: &'a Call<'a>,
+    app: &'a App,
+    worker: &'a Worker,
+    route: &'a Route,
+    path: NormalPath,
+    /// The call asks for a WebSocket.
+    handshake: Option<Handshake>,
+}
+
+impl Api<'_> {
+    async fn with_login_token(&self, body: Payload) -> Result<HttpResponse, Refused> {
+        let (call, sessions) = (self.call, &self.app.sessions);
+        let session =
+            sessions.open(call).await.map_err(|why| sessions.not_logged_in(why, call.jar))?;
+        let record = &session.record;
+        // RFC 9110 §9.2.2: what is idempotent may be sent again, here when nothing of a body is gone.
+        let may_repeat = call.request.method().is_idempotent() && matches!(body, Payload::None);
+        let mut body = Body { payload: body, may_repeat: may_repeat || self.handshake.is_some() };
+        match sessions.freshness(record, call.now) {
+            Freshness::Early if record.refresh_token.is_some() => {
+                Box::pin(self.beside_refresh(&session, body)).await
+            }
+            Freshness::Fresh | Freshness::Early => {
+                let sent = self.send(record, &mut body).await;
+                self.settle((sent, record.generation), &session, None, body).await
+            }
+            Freshness::Ended => Box::pin(self.after_refresh(&session, body)).await,
+        }
+    }
+
+    /// Calls and refreshes beside each other: the head waits a little for the new cookies, a slow upstream costs nothing.
+    async fn beside_refresh(
+        &self,
+        session: &OpenSession,
+        mut body: Body,
+    ) -> Result<HttpResponse, Refused> {
+        let record = &session.record;
+        let refresh = self.app.sessions.refresher.refresh(record, self.call.request_id);
+        if self.handshake.is_some() {
+            // What stays open is worth the newest token, if it comes soon.
+            let next = timeout(HEAD_WAITS, refresh).await.ok().and_then(Result::ok);
+            let newest = next.as_deref().unwrap_or(record);
+            let sent = self.send(newest, &mut body).await;
+            return self.settle((sent, newest.generation), session, next, body).await;
+        }
+        let sent = self.send(record, &mut body);
+        let (sent, next) = match select(pin!(sent), pin!(refresh)).await {
+            Either::Left((sent, refresh)) => {
+                (sent, timeout(HEAD_WAITS, refresh).await.ok().and_then(Result::ok))
+            }
+            Either::Right((next, sent)) => (sent.await, next.ok()),
+        };
+        self.settle((sent, record.generation), session, next, body).await
+    }
+
+    /// Calls with the next generation's token: this one's has ended.
+    async fn after_refresh(
+        &self,
+        session: &OpenSession,
+        mut body: Body,
+    ) -> Result<HttpResponse, Refused> {
+        let next = self.next_generation(session).await?;
+        let sent = self.send(&next, &mut body).await;
+        self.settle((sent, next.generation), session, Some(next), body).await
+    }
+
+    /// The answer for the browser, to a call that went out with the token of a generation. When the upstream refuses that
+    /// token (PX-18), it is replaced, once, and the call repeated, once, if it may be.
+    async fn settle(
+        &self,
+        (sent, used): (Result<Forwarded, Refused>, u32),
+        session: &OpenSession,
+        next: Option<Refreshed>,
+        body: Body,
+    ) -> Result<HttpResponse, Refused> {
+        let sent = match sent {
+            Ok(sent) if sent.token_refused => sent,
+            sent => return self.finish(sent.map(|sent| sent.response), session, next).await,
+        };
+        let next = match next {
+            // What was just fetched is refused as well: the API's own answer.
+            Some(next) if next.generation <= used => {
+                self.fresh_was_refused(session);
+                return self.finish(Ok(sent.response), session, Some(next)).await;
+            }
+            Some(next) => Some(next),
+            None => Box::pin(self.replacement(session, body.may_repeat)).await?,
+        };
+        match next {
+            Some(next) if body.may_repeat => {
+                // Closes its connection, if the refusal has not come to its end.
+                drop(sent);
+                Box::pin(self.repeat(session, next, body)).await
+            }
+            // The API's own answer; a new token is there for the next call.
+            next => self.finish(Ok(sent.response), session, next).await,
+        }
+    }
+
+    /// The generation after one whose token was refused, if it can be had in time.
+    async fn replacement(
+        &self,
+        session: &OpenSession,
+        may_repeat: bool,
+    ) -> Result<Option<Refreshed>, Refused> {
+        let (call, sessions) = (self.call, &self.app.sessions);
+        let replaced = sessions.replace_refused(&session.record, call.request_id, call.jar);
+        let wait = if may_repeat { CALL_WAITS } else { HEAD_WAITS };
+        timeout(wait, replaced).await.unwrap_or(Ok(None))
+    }
+
+    fn fresh_was_refused(&self, session: &OpenSession) {
+        self.app.sessions.refused.fresh_was_refused(session.record.session_id.as_bytes());
+    }
+
+    /// Sends the call a second and last time, with the token of `next`.
+    async fn repeat(
+        &self,
+        session: &OpenSession,
+        next: Refreshed,
+        mut body: Body,
+    ) -> Result<HttpResponse, Refused> {
+        let sent = self.send(&next, &mut body).await;
+        if sent.as_ref().is_ok_and(|sent| sent.token_refused) {
+            self.fresh_was_refused(session);
+        }
+        self.finish(sent.map(|sent| sent.response), session, Some(next)).await
+    }
+
+    /// Sends the call with the token of `record`, and binds what it opens to the session.
+    async fn send(&self, record: &SessionRecord, body: &mut Body) -> Result<Forwarded, Refused> {
+        let (call, app, config) = (self.call, self.app, self.route.config());
+        let token = Some(&record.access_token);
+        let Some(handshake) = &self.handshake else {
+            let payload = std::mem::replace(&mut body.payload, Payload::None);
+            let mut sent = self.forward(token, payload).await?;
+            let response = sent.response;
+            sent.response = held_open::bind(response, &app.ends, config, record, call.request_id);
+            return Ok(sent);
+        };
+        let (pool, is_ours) = (&self.worker.pool, |name: &str| app.cookies.is_ours(name));
+        let outgoing = self.outgoing(token, &is_ours);
+        let opened = Box::pin(open_tunnel(pool, call.request, handshake, outgoing)).await;
+        match opened.map_err(|error| refused(Problem::from(error)))? {
+            Opened::Refused(sent) => Ok(sent),
+            Opened::Switched(tunnel) => {
+                let browser = std::mem::replace(&mut body.payload, Payload::None);
+                let joined = (tunnel, browser);
+                let response = held_open::join(joined, &app.ends, config, record, call.request_id);
+                Ok(Forwarded { response, token_refused: false })
+            }
+        }
+    }
+
+    async fn forward(
+        &self,
+        token: Option<&Secret<String>>,
+        body: Payload,
+    ) -> Result<Forwarded, Refused> {
+        let is_ours = |name: &str| self.app.cookies.is_ours(name);
+        let outgoing = self.outgoing(token, &is_ours);
+        let sent = forward(&self.worker.pool, self.call.request, body, outgoing).await;
+        sent.map_err(|error| refused(Problem::from(error)))
+    }
+
+    fn outgoing<'b>(
+        &'b self,
+        token: Option<&'b Secret<String>>,
+        is_ours: &'b dyn Fn(&str) -> bool,
+    ) -> Outgoing<'b> {
+        Outgoing {
+            route: self.route,
+            path: &self.path,
+            access_token: token,
+            client_ip: self.call.client_ip,
+            public: &self.app.public,
+            request_id: self.call.request_id,
+            csrf_header: &self.app.csrf_header,
+            is_ours,
+            sibling_spa: self.app.sibling_spa,
+        }
+    }
+
+    async fn next_generation(&self, session: &OpenSession) -> Result<Refreshed, Refused> {
+        let (call, sessions) = (self.call, &self.app.sessions);
+        let next = sessions.next(&session.record, call.request_id, call.jar);
+        match timeout(CALL_WAITS, next).await {
+            Ok(next) => next,
+            Err(_) => Err(refused(Problem::new(Code::ProviderUnavailable).with_retry_after(2))),
+        }
+    }
+
+    /// Decides the cookies when the head is written: the newest generation, or a sign of life. An upstream's failure
+    /// keeps no refreshed token from the browser.
+    async fn finish(
+        &self,
+        sent: Result<HttpResponse, Refused>,
+        session: &OpenSession,
+        next: Option<Refreshed>,
+    ) -> Result<HttpResponse, Refused> {
+        let lines = match next {
+            Some(next) => {
+                // The call is done either way: a session that ends here shows at the next one.
+                Box::pin(self.app.sessions.reseal(&next, self.call))
+                    .await
+                    .unwrap_or_else(|(_, clear)| clear)
+            }
+            None => self.app.sessions.touch(session, self.call).await,
+        };
+        match sent {
+            Ok(mut response) => {
+                set_cookies(&mut response, lines);
+                Ok(response)
+            }
+            Err((problem, _)) => Err((problem, lines)),
+        }
+    }
+}
+
+/// What a call brings along.
+struct Body {
+    payload: Payload,
+    /// Sending the call twice does no more than sending it once.
+    may_repeat: bool,
+}
+
+/// Refuses a caller who may not be here, and reads a WebSocket's handshake. `Upgrade: websocket` alone makes the server
+/// read raw bytes to the end of the connection: it is an error unless all of it is there.
+fn guard(call: &Call<'_>, app: &App, route: &Route) -> Result<Option<Handshake>, Refused> {
+    let config = route.config();
+    if asks_for_websocket(call.request) {
+        if !config.websocket {
+            return Err(refused(Problem::new(Code::UpgradeUnsupported)));
+        }
+        app.guard.websocket(&call.facts).map_err(|refusal| refused(refusal.into()))?;
+        let handshake = Handshake::read(call.request);
+        return handshake.map(Some).ok_or_else(|| refused(Problem::new(Code::BadHandshake)));
+    }
+    let header_free = config.header_free && matches!(call.facts.method, "GET" | "HEAD");
+    if header_free {
+        app.guard.header_free_route(&call.facts)
+    } else {
+        app.guard.header_route(&call.facts)
+    }
+    .and_then(|()| app.guard.fetch_dest(&call.facts, &config.fetch_dest))
+    .map_err(|refusal| refused(refusal.into()))?;
+    Ok(None)
+}
+
+async fn files(
+    call: &Call<'_>,
+    app: &App,
+    path: &NormalPath,
+    body: Payload,
+) -> Result<HttpResponse, Refused> {
+    // A path beside a route (`/api/typo`) is a mistake of the caller: never HTML in its place.
+    let beside_a_route = app.route_roots.iter().any(|root| is_under(path.as_str(), root));
+    // Only a dev server takes WebSockets, for its hot reload.
+    let is_served = matches!(app.spa, Some(Spa::DevServer(_))) || !asks_for_websocket(call.request);
+    let found = match &app.spa {
+        Some(spa) if !beside_a_route && is_served => {
+            spa.answer(call.request, path.as_str(), body).await.map_err(refused)?
+        }
+        _ => None,
+    };
+    found.ok_or_else(|| refused(Problem::new(Code::NotFound)))
+}
+
+fn is_under(path: &str, root: &str) -> bool {
+    path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+fn refused(problem: Problem) -> Refused {
+    (problem, Vec::new())
+}

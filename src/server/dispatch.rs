@@ -1,0 +1,181 @@
+//! What happens to a request, in order: id, client, app by Host, preflight, handler, headers, one access line.
+//! Never lets a request pass whose Host is not ours.
+
+use std::panic::AssertUnwindSafe;
+use std::pin::pin;
+
+use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
+use actix_web::http::ConnectionType;
+use actix_web::http::header::{self, HeaderName, HeaderValue};
+use actix_web::http::uri::Authority;
+use actix_web::{Error, HttpRequest, HttpResponse};
+use futures_util::FutureExt as _;
+
+use super::app::App;
+use super::routes::route;
+use super::worker::Worker;
+use crate::audit::{self, Event};
+use crate::edge::headers::Kind;
+use crate::edge::{Code, Problem, client_ip, headers};
+use crate::endpoints::{Call, Seen, peer, set_cookies, wants_page};
+use crate::guard::Cors;
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+/// What a SPA on a sibling host may read of an answer's head.
+const EXPOSED: &str =
+    "Cloakroom-Error, X-Request-Id, Retry-After, Content-Disposition, ETag, Link, Location";
+
+/// Answers one request; never fails.
+pub async fn dispatch(worker: &Worker, request: ServiceRequest) -> Result<ServiceResponse, Error> {
+    let (request, body) = request.into_parts();
+    let id = worker.request_ids.next();
+    let id = id.as_str();
+    let began = tokio::time::Instant::now();
+    let mut response = unpanicked(pin!(answer(worker, &request, body, id)), id).await;
+    if let Ok(value) = HeaderValue::from_str(id) {
+        response.headers_mut().insert(X_REQUEST_ID, value);
+    }
+    let status = response.status().as_u16();
+    // A switch of protocols that did not happen: the answer would repeat `Connection: upgrade` and then close unsaid.
+    if request.head().connection_type() == ConnectionType::Upgrade && status != 101 {
+        response.head_mut().set_connection_type(ConnectionType::Close);
+    }
+    worker.shared.metrics.request(status);
+    // The path without its query: a query can hold an authorization code. The time is until the head: a body may
+    // stream for hours.
+    tracing::info!(target: "access", request_id = id, method = %request.method(), path = request.path(), status, ms = milliseconds(began));
+    Ok(ServiceResponse::new(request, response))
+}
+
+fn milliseconds(since: tokio::time::Instant) -> u64 {
+    u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A panic in a handler is a bug: it costs one answer, never the worker, and says nothing of itself (EL-03).
+async fn unpanicked(answer: impl Future<Output = HttpResponse>, id: &str) -> HttpResponse {
+    AssertUnwindSafe(answer).catch_unwind().await.unwrap_or_else(|_| {
+        tracing::error!(request_id = id, "a handler panicked");
+        Problem::new(Code::Internal).response(id, false)
+    })
+}
+
+async fn answer(worker: &Worker, request: &HttpRequest, body: Payload, id: &str) -> HttpResponse {
+    let Some(app) = worker.app(host(request)) else {
+        return foreign_host(worker, request, id);
+    };
+    let seen = Seen::of(request, &app.csrf_header);
+    let call = Call {
+        request,
+        facts: seen.facts(),
+        jar: seen.jar(),
+        request_id: id,
+        client_ip: client(worker, request),
+        link: worker.link.as_ref(),
+        now: worker.shared.clock.now(),
+    };
+    let mut response = match preflight(&call, app) {
+        Some(response) => response,
+        None => match route(&call, app, worker, body).await {
+            Ok(response) => response,
+            Err((problem, cookies)) => {
+                let problem = problem.with_home(&app.login.app_origin);
+                refuse(&call, worker, &problem, cookies)
+            }
+        },
+    };
+    cors(&call, app, &mut response);
+    // Pages, problems and proxied answers bring their own, stricter set; this fills in what is missing.
+    headers::harden(response.headers_mut(), Kind::Own, app.public.https);
+    response
+}
+
+/// A `Host` that is not ours: DNS rebinding, or the wrong address in somebody's browser, who then gets a page.
+fn foreign_host(worker: &Worker, request: &HttpRequest, id: &str) -> HttpResponse {
+    let code = Code::ForbiddenHost;
+    worker.shared.metrics.refusal(code.as_str());
+    audit::record(&Event::Refused { code: code.as_str(), route: request.path() }, id);
+    let problem = match &worker.apps[..] {
+        [app] => Problem::new(code).with_home(&app.login.app_origin),
+        _ => Problem::new(code),
+    };
+    problem.response(id, wants_page(request))
+}
+
+/// The host that the request names. One in the target itself (`GET http://host/ HTTP/1.1`) overrules the field
+/// (RFC 9112 §3.2.2): whoever stands before us may have chosen by it.
+fn host(request: &HttpRequest) -> Option<&str> {
+    let field = || request.headers().get(header::HOST).and_then(|value| value.to_str().ok());
+    request.uri().authority().map(Authority::as_str).or_else(field)
+}
+
+fn refuse(
+    call: &Call<'_>,
+    worker: &Worker,
+    problem: &Problem,
+    cookies: Vec<String>,
+) -> HttpResponse {
+    let code = problem.code();
+    worker.shared.metrics.refusal(code);
+    if code.starts_with("csrf") || code.starts_with("forbidden") || code == "login_loop" {
+        audit::record(&Event::Refused { code, route: call.request.path() }, call.request_id);
+    }
+    let mut response = problem.response(call.request_id, call.is_navigation());
+    set_cookies(&mut response, cookies);
+    response
+}
+
+/// Answers a CORS preflight here; it carries no cookie and reaches no upstream.
+fn preflight(call: &Call<'_>, app: &App) -> Option<HttpResponse> {
+    let text = |name| call.request.headers().get(name).and_then(|value| value.to_str().ok());
+    if call.facts.method != "OPTIONS" || call.facts.origin.is_empty() {
+        return None;
+    }
+    let method = text("access-control-request-method")?;
+    let fields =
+        app.guard.preflight(&call.facts, method, text("access-control-request-headers"))?;
+    let mut response = HttpResponse::NoContent().finish();
+    for (name, value) in fields {
+        if let Ok(value) = HeaderValue::try_from(value) {
+            response.headers_mut().insert(HeaderName::from_static(name), value);
+        }
+    }
+    Some(response)
+}
+
+fn cors(call: &Call<'_>, app: &App, response: &mut HttpResponse) {
+    let headers = response.headers_mut();
+    headers.append(header::VARY, HeaderValue::from_static("Origin"));
+    if let Cors::Allowed { origin } = app.guard.cors(&call.facts)
+        && let Ok(origin) = HeaderValue::from_str(origin)
+    {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+        headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED));
+    }
+}
+
+fn client(worker: &Worker, request: &HttpRequest) -> std::net::IpAddr {
+    if worker.trusted_proxies.is_empty() {
+        return client_ip::client_ip(peer(request), &[], &[]);
+    }
+    let lines = request.headers().get_all(X_FORWARDED_FOR);
+    let forwarded: Vec<&str> = lines.filter_map(|value| value.to_str().ok()).collect();
+    client_ip::client_ip(peer(request), &forwarded, &worker.trusted_proxies)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // proves: EL-02, EL-03
+    #[tokio::test]
+    async fn a_panic_costs_one_answer_that_says_nothing_of_it() {
+        let response = unpanicked(async { panic!("secret detail") }, "id-1").await;
+        assert_eq!(response.status().as_u16(), 500);
+        let body = actix_web::body::to_bytes(response.into_body()).await.ok().unwrap();
+        let text = String::from_utf8(body.to_vec()).unwrap();
+        assert!(text.contains("\"internal\"") && text.contains("id-1"), "{text}");
+        assert!(!text.contains("secret detail"), "{text}");
+    }
+}

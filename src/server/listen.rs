@@ -1,0 +1,243 @@
+//! Binds the listeners and starts the workers. Each worker is one thread with its own runtime; what is said to the
+//! authorization server runs on the runtime that called [`start`].
+
+use std::net::{SocketAddr, TcpListener};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::dev::{Server, ServiceRequest, fn_service};
+use actix_web::{App as ActixApp, HttpServer};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+
+use super::admin;
+use super::app::{App, BuildError, Shared};
+use super::connections::{Busy, Connections};
+use super::dispatch::dispatch;
+use super::provider_watch::watch;
+use super::shutdown::{GOODBYE, Shutdown, Signals};
+use super::worker::Worker;
+use crate::clock::Clock;
+use crate::config::{Config, RedisConfig, ServerConfig};
+use crate::edge::RequestIds;
+use crate::proxy::{Drain, Pool};
+use crate::secret::Random;
+use crate::store::{Redis, StoreError};
+use crate::telemetry::Metrics;
+
+/// Why the server does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    #[error(
+        "cannot listen on {address} ({key}): {reason}; choose another address or stop what is using it"
+    )]
+    Listen { address: SocketAddr, key: &'static str, reason: std::io::Error },
+    #[error("app {id:?}: {reason}")]
+    App { id: String, reason: BuildError },
+    #[error("cannot verify upstream certificates: {0}")]
+    Tls(rustls::Error),
+    #[error("[redis]: {0}")]
+    Redis(StoreError),
+}
+
+/// A running server.
+pub struct Running {
+    pub address: SocketAddr,
+    pub admin: Option<SocketAddr>,
+    shutdown: Shutdown,
+    task: JoinHandle<std::io::Result<()>>,
+}
+
+impl Running {
+    /// Stops accepting, lets requests finish and streams end, and returns when all is down.
+    pub async fn stop(self) {
+        self.shutdown.graceful().await;
+        // A panicked server task is reported by its own thread.
+        let _finished = self.task.await;
+    }
+
+    /// Waits until the server ends by a signal: gracefully at the first, at once at the second.
+    pub async fn finished(mut self) -> std::io::Result<()> {
+        let mut signals = Signals::new()?;
+        tokio::select! {
+            ended = &mut self.task => return ended.unwrap_or_else(|error| Err(std::io::Error::other(error))),
+            () = signals.next() => tracing::info!("going down; a second signal ends at once"),
+        }
+        tokio::select! {
+            () = self.shutdown.graceful() => {}
+            // The process ends with the caller, and its connections with it.
+            () = signals.next() => tracing::warn!("ended at once by a second signal"),
+        }
+        Ok(())
+    }
+}
+
+/// Starts the server on the current runtime, which becomes the control plane.
+///
+/// # Errors
+/// An address in use, an app that cannot be built, or no usable certificate store.
+pub fn start(config: Config, clock: Clock, random: Random) -> Result<Running, ServeError> {
+    let metrics = Metrics::default();
+    let shared = Shared {
+        control: tokio::runtime::Handle::current(),
+        clock: clock.clone(),
+        random,
+        metrics: metrics.clone(),
+        redis: config.redis.map(|redis| shared_store(redis, &clock, &metrics)).transpose()?,
+    };
+    let mut apps = Vec::with_capacity(config.apps.len());
+    for app in config.apps {
+        let id = app.id.clone();
+        apps.push(App::build(app, &shared).map_err(|reason| ServeError::App { id, reason })?);
+    }
+    let apps = Arc::new(apps);
+    for app in apps.iter() {
+        let provider = Arc::downgrade(&app.provider);
+        shared.control.spawn(watch(provider, app.id.clone(), metrics.clone()));
+    }
+    if let Some(redis) = &shared.redis {
+        redis.start();
+    }
+    let deny = apps.iter().map(|app| Arc::clone(&app.sessions.deny)).collect();
+    let revocations = apps.iter().map(|app| Arc::clone(&app.logout.revocations)).collect();
+    let drain = Drain::default();
+    let tls = Arc::new(tls_config()?);
+    let (listener, address) = bind(config.server.listen, "server.listen")?;
+    let admin = match config.admin.listen {
+        Some(listen) => Some(admin::start(
+            bind(listen, "admin.listen")?,
+            config.admin.hosts,
+            Arc::clone(&apps),
+            metrics.clone(),
+            drain.clone(),
+        )),
+        None => None,
+    };
+    let timeout = config.server.shutdown_timeout;
+    let parts = Parts { apps, tls, shared, drain: drain.clone() };
+    let server = listen(listener, config.server, parts).map_err(|reason| ServeError::Listen {
+        address,
+        key: "server.listen",
+        reason,
+    })?;
+    let shutdown = Shutdown { handle: server.handle(), drain, metrics, timeout, deny, revocations };
+    Ok(Running { address, admin, shutdown, task: tokio::spawn(server) })
+}
+
+fn shared_store(
+    config: RedisConfig,
+    clock: &Clock,
+    metrics: &Metrics,
+) -> Result<Arc<Redis>, ServeError> {
+    let redis = Redis::new(config, clock.clone(), metrics.clone()).map_err(ServeError::Redis)?;
+    Ok(Arc::new(redis))
+}
+
+/// What every worker gets its share of.
+#[derive(Clone)]
+struct Parts {
+    apps: Arc<Vec<App>>,
+    tls: Arc<rustls::ClientConfig>,
+    shared: Shared,
+    drain: Drain,
+}
+
+/// The server of the apps on `listener`, ready to run.
+fn listen(listener: TcpListener, config: ServerConfig, parts: Parts) -> std::io::Result<Server> {
+    let trusted = config.trusted_proxies;
+    let mut server = HttpServer::new(move || {
+        let Parts { apps, tls, shared, drain } = &parts;
+        // Built on the worker's own thread: the pool never leaves it.
+        let worker = Rc::new(Worker {
+            request_ids: RequestIds::new(shared.random.clone()),
+            apps: Arc::clone(apps),
+            pool: Pool::new(Arc::clone(tls), shared.metrics.clone(), drain.clone()),
+            drain: drain.clone(),
+            // Such a link was made before: it cannot fail now.
+            link: shared.redis.as_ref().and_then(|redis| redis.worker_link().ok()),
+            shared: shared.clone(),
+            trusted_proxies: trusted.clone(),
+        });
+        ActixApp::new().default_service(fn_service(move |request: ServiceRequest| {
+            let worker = Rc::clone(&worker);
+            // Called inside: a future that is taken in is stored twice, and every call's is allocated and moved.
+            async move {
+                let busy = Busy::with(request.request());
+                let response = dispatch(&worker, request).await?;
+                Ok(busy.until_the_end_of(response))
+            }
+        }))
+    });
+    if let Some(workers) = config.workers {
+        server = server.workers(workers);
+    }
+    let connections = Connections::watched(config.keepalive_timeout + config.head_timeout);
+    let forced = config.shutdown_timeout + GOODBYE;
+    let server = server
+        // A browser never half-closes: the end of its stream means that it has gone, and its handler is dropped.
+        .h1_allow_half_closed(false)
+        .client_request_timeout(config.head_timeout)
+        .keep_alive(config.keepalive_timeout)
+        .on_connect(move |stream, data| {
+            let Some(stream) = stream.downcast_ref::<TcpStream>() else { return };
+            tune(stream, config.write_timeout);
+            match connections.opened(stream) {
+                Some(connection) => {
+                    data.insert(connection);
+                }
+                // Nobody could end it later. Out of descriptors, one connection less is no loss.
+                None => drop(socket2::SockRef::from(stream).shutdown(std::net::Shutdown::Both)),
+            }
+        })
+        .disable_signals()
+        .shutdown_timeout(forced.as_secs())
+        .listen(listener)?;
+    Ok(server.run())
+}
+
+/// Sets what a connection's socket needs; one that cannot be told so still works.
+fn tune(stream: &TcpStream, write_timeout: Duration) {
+    // The end of an answer must not wait for an acknowledgement of its beginning (40 ms).
+    let _ = stream.set_nodelay(true);
+    // Nobody asks for more of an answer while its reader takes nothing, so no timer of ours would notice; the kernel does.
+    #[cfg(target_os = "linux")]
+    let _ = socket2::SockRef::from(stream).set_tcp_user_timeout(Some(write_timeout));
+    #[cfg(not(target_os = "linux"))]
+    let _ = write_timeout;
+}
+
+fn bind(address: SocketAddr, key: &'static str) -> Result<(TcpListener, SocketAddr), ServeError> {
+    let listen = |reason| ServeError::Listen { address, key, reason };
+    let listener = TcpListener::bind(address).map_err(listen)?;
+    let bound = listener.local_addr().map_err(listen)?;
+    Ok((listener, bound))
+}
+
+/// Upstream certificates are verified against the system's roots; there is no switch to skip it (PX-17).
+fn tls_config() -> Result<rustls::ClientConfig, ServeError> {
+    use rustls_platform_verifier::BuilderVerifierExt as _;
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(ServeError::Tls)?;
+    Ok(builder.with_platform_verifier().map_err(ServeError::Tls)?.with_no_client_auth())
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    // proves: PX-14
+    #[tokio::test]
+    async fn sockets_send_at_once_and_give_up_a_reader_that_takes_nothing() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        let limit = Duration::from_secs(7);
+        tune(&stream, limit);
+        assert!(stream.nodelay().unwrap());
+        let set = socket2::SockRef::from(&stream).tcp_user_timeout().unwrap();
+        assert_eq!(set, Some(limit));
+    }
+}

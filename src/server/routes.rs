@@ -1,0 +1,90 @@
+//! THE route table: which handler answers which method and path. Decides nothing else.
+
+use actix_web::HttpResponse;
+use actix_web::dev::Payload;
+use futures_core::future::LocalBoxFuture;
+
+use super::api;
+use super::app::App;
+use super::worker::Worker;
+use crate::edge::{Code, Problem};
+use crate::endpoints::{
+    Call, backchannel_logout, callback, events, logged_out, login, logout, logout_continue,
+    own_sessions, refresh, session,
+};
+use crate::proxy::{NormalPath, asks_for_websocket};
+
+/// A refusal, and cookies that go with it.
+pub type Refused = (Problem, Vec<String>);
+
+/// Hands the request to its handler.
+pub async fn route(
+    call: &Call<'_>,
+    app: &App,
+    worker: &Worker,
+    body: Payload,
+) -> Result<HttpResponse, Refused> {
+    // One reading of the path for all that follows: own endpoints, routes and files decide by the same bytes, which are
+    // those that an upstream sees (PX-01).
+    let path = NormalPath::parse(call.request.uri().path())
+        .map_err(|error| (Problem::from(error), Vec::new()))?;
+    let own = path.as_str().strip_prefix(app.base_path.as_str()).unwrap_or("");
+    let answer = match (call.request.method().as_str(), own) {
+        (
+            _,
+            "/login"
+            | "/callback"
+            | "/session"
+            | "/refresh"
+            | "/sessions"
+            | "/events"
+            | "/logout"
+            | "/logout/continue"
+            | "/logged-out"
+            | "/backchannel-logout",
+        ) if asks_for_websocket(call.request) => Err(Problem::new(Code::UpgradeUnsupported)),
+        ("GET", "/login") => boxed(login::answer(call, &app.login)).await,
+        ("GET", "/callback") => boxed(callback::answer(call, &app.login)).await,
+        ("GET" | "HEAD", "/session") => {
+            boxed(session::answer(call, &app.guard, &app.sessions)).await
+        }
+        ("GET", "/events") => {
+            let drained = worker.drain.over();
+            boxed(events::answer(call, &app.guard, &app.sessions, &app.events, drained)).await
+        }
+        ("POST", "/refresh") => {
+            return boxed(refresh::answer(call, &app.guard, &app.sessions)).await;
+        }
+        ("GET", "/sessions") => {
+            return boxed(own_sessions::list(call, &app.guard, &app.sessions)).await;
+        }
+        ("DELETE", "/sessions") => {
+            return boxed(own_sessions::end(call, &app.guard, &app.sessions, &app.logout)).await;
+        }
+        ("POST", "/logout") => {
+            boxed(logout::answer(call, &app.guard, &app.sessions, &app.logout)).await
+        }
+        ("GET", "/logout/continue") => {
+            boxed(logout_continue::answer(call, &app.sessions, &app.logout, &app.landing)).await
+        }
+        ("POST", "/backchannel-logout") => {
+            boxed(backchannel_logout::answer(call, body, &app.backchannel)).await
+        }
+        ("GET", "/logged-out") => Ok(logged_out::answer(&app.landing.signed_out_url)),
+        (_, "/session") => Err(Problem::new(Code::MethodNotAllowed).with_allow("GET, HEAD")),
+        (_, "/sessions") => Err(Problem::new(Code::MethodNotAllowed).with_allow("GET, DELETE")),
+        (_, "/login" | "/callback" | "/events" | "/logout/continue" | "/logged-out") => {
+            Err(Problem::new(Code::MethodNotAllowed).with_allow("GET"))
+        }
+        (_, "/refresh" | "/logout" | "/backchannel-logout") => {
+            Err(Problem::new(Code::MethodNotAllowed).with_allow("POST"))
+        }
+        _ => return api::answer(call, app, worker, path, body).await,
+    };
+    answer.map_err(|problem| (problem, Vec::new()))
+}
+
+/// Keeps what is rare out of the future of an API call, which the server allocates and moves with every request.
+fn boxed<'a, T>(answer: impl Future<Output = T> + 'a) -> LocalBoxFuture<'a, T> {
+    Box::pin(answer)
+}

@@ -1,0 +1,90 @@
+//! The way down: no new connections, requests finish, then event streams and tunnels end, all within a deadline. Last,
+//! what they ended is written down, and revoked if that is quick.
+//! Never lets a stream that nobody ends keep the process alive; a second signal ends it at once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::dev::ServerHandle;
+use futures_util::future::join_all;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::{Instant, sleep};
+
+use crate::proxy::{Drain, Phase};
+use crate::store::DenyList;
+use crate::telemetry::Metrics;
+use crate::tokens::Revocations;
+
+/// How often it is looked whether only streams are left.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// What streams and tunnels get to say goodbye when the deadline has passed; then their connections are dropped.
+pub(super) const GOODBYE: Duration = Duration::from_secs(1);
+
+/// What revocations get that still wait for an authorization server: one more try each.
+const REVOKING: Duration = Duration::from_secs(3);
+
+/// What is needed to go down.
+pub(super) struct Shutdown {
+    pub handle: ServerHandle,
+    pub drain: Drain,
+    pub metrics: Metrics,
+    pub timeout: Duration,
+    pub deny: Vec<Arc<DenyList>>,
+    pub revocations: Vec<Arc<Revocations>>,
+}
+
+impl Shutdown {
+    /// Goes down; returns when everything has ended: connections at most [`GOODBYE`] after the deadline.
+    pub async fn graceful(&self) {
+        self.connections().await;
+        for list in &self.deny {
+            list.close().await;
+        }
+        let all = self.revocations.iter().map(|revocations| revocations.finish(REVOKING));
+        join_all(all).await;
+    }
+
+    async fn connections(&self) {
+        self.drain.advance(Phase::Draining);
+        let stopped = self.handle.stop(true);
+        tokio::pin!(stopped);
+        tokio::select! {
+            () = &mut stopped => return,
+            () = self.only_streams_are_left() => {}
+        }
+        self.drain.advance(Phase::Ending);
+        stopped.await;
+    }
+
+    /// Returns when no upstream has a call but streams and tunnels, or at the deadline. Own endpoints are not looked at:
+    /// they finish beside, however the streams end.
+    async fn only_streams_are_left(&self) {
+        let deadline = Instant::now() + self.timeout;
+        while self.metrics.all_in_flight() > self.drain.open() && Instant::now() < deadline {
+            sleep(LOOK).await;
+        }
+    }
+}
+
+/// SIGTERM, as orchestrators say it, and SIGINT, as a terminal does.
+pub(super) struct Signals {
+    term: Signal,
+    int: Signal,
+}
+
+impl Signals {
+    /// Takes both over from the operating system's own handling, which would end the process.
+    pub fn new() -> std::io::Result<Self> {
+        let (term, int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        Ok(Self { term, int })
+    }
+
+    /// Waits for the next of either.
+    pub async fn next(&mut self) {
+        tokio::select! {
+            _ = self.term.recv() => {}
+            _ = self.int.recv() => {}
+        }
+    }
+}

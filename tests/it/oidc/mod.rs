@@ -1,0 +1,12 @@
+//! `oidc::Provider` against a hostile authorization server, over real HTTP.
+
+mod discovery;
+mod id_token;
+mod keys;
+mod login;
+mod logout;
+mod refresh;
+mod setup;
+mod token_answers;
+mod userinfo;
+mod wire;

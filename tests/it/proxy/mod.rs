@@ -1,0 +1,10 @@
+//! The data path between a raw client and a hostile upstream: real sockets on both sides, `forward` in between.
+
+mod bodies;
+mod connections;
+mod faults;
+mod front;
+mod limits;
+mod requests;
+mod responses;
+mod tls;

@@ -1,0 +1,55 @@
+//! The whole server, as browsers, authorization servers and attackers meet it.
+
+mod admin;
+mod attempts;
+mod audit;
+mod backchannel;
+mod backchannel_storms;
+mod calls;
+mod canary;
+mod chunks;
+mod deny_file;
+mod dev_server;
+mod events;
+mod guards;
+mod hostile;
+mod instances;
+mod instances_apart;
+mod login;
+mod logout;
+mod outage;
+mod process;
+mod public_https;
+mod refresh;
+mod retry;
+mod revocations;
+mod served;
+mod server_side;
+mod session;
+mod setup;
+mod shutdown;
+mod slow_clients;
+mod streams;
+mod tunnel;
+mod tunnel_ends;
+mod upstream;
+mod wire;
+
+use crate::support::browser::Page;
+
+/// Every `Set-Cookie` line of an answer.
+fn set_cookies(page: &Page) -> Vec<String> {
+    let lines = page.headers.get_all("set-cookie").iter();
+    lines.map(|line| line.to_str().unwrap().to_owned()).collect()
+}
+
+/// The stable code of a problem document, which must agree with its header.
+fn problem_code(page: &Page) -> String {
+    let document: serde_json::Value = serde_json::from_str(&page.body).unwrap();
+    assert_eq!(page.headers["content-type"], "application/problem+json");
+    assert_eq!(document["status"], page.status.as_u16());
+    let code = document["code"].as_str().unwrap().to_owned();
+    assert_eq!(page.headers["cloakroom-error"], code.as_str());
+    assert_eq!(page.headers["x-request-id"], document["request_id"].as_str().unwrap());
+    code
+}

@@ -1,0 +1,252 @@
+//! What the server answers when no raw reply is set: a strict, honest server's answers, with the test's edits applied.
+
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use cloakroom::clock::Clock;
+use serde_json::{Value, json};
+
+use super::wire::{Reply, Request};
+use super::{Endpoint, Grant, Rotation, State, fresh};
+
+/// The server's own answer.
+pub fn own(
+    state: &mut State,
+    endpoint: Endpoint,
+    request: &Request,
+    issuer: &str,
+    clock: &Clock,
+) -> Reply {
+    match endpoint {
+        Endpoint::Discovery => Reply::json(200, &state.knobs.discovery.apply(discovery(issuer))),
+        Endpoint::Jwks => Reply::json(200, &jwks(state)),
+        Endpoint::Authorize => {
+            let (redirect_uri, params) = authorize(state, &request.query, issuer, clock);
+            Reply::redirect(302, &with_query(&redirect_uri, &params))
+        }
+        Endpoint::Token => token(state, request, issuer, clock),
+        Endpoint::Userinfo => userinfo(state, request, issuer),
+        Endpoint::Revocation => match authenticate(state, request) {
+            Ok(()) => {
+                let token = request.field("token").unwrap_or_default();
+                state.refresh_tokens.remove(&token);
+                state.access_tokens.retain(|known| *known != token);
+                Reply::new(200, "text/plain", "")
+            }
+            Err(refusal) => refusal,
+        },
+        Endpoint::EndSession => end_session(request),
+        Endpoint::Other => Reply::new(404, "text/plain", ""),
+    }
+}
+
+/// Logs the user in; returns the redirect URI and the parameters of the response.
+pub fn authorize(
+    state: &mut State,
+    asked: &[(String, String)],
+    issuer: &str,
+    clock: &Clock,
+) -> (String, Vec<(String, String)>) {
+    let get = |name: &str| asked.iter().find(|(n, _)| n == name).map(|(_, value)| value.clone());
+    let redirect_uri = get("redirect_uri").unwrap_or_default();
+    let grant = Grant {
+        nonce: get("nonce"),
+        challenge: get("code_challenge").unwrap_or_default(),
+        redirect_uri: redirect_uri.clone(),
+        scope: get("scope").unwrap_or_default(),
+        auth_time: clock.now().0,
+        refreshes: 0,
+    };
+    let code = mint_code(state, grant);
+    let mut params = vec![("code".to_owned(), code)];
+    params.extend(get("state").map(|value| ("state".to_owned(), value)));
+    params.push(("iss".to_owned(), issuer.to_owned()));
+    if let Some(edit) = &state.knobs.authorization_response {
+        edit(&mut params);
+    }
+    (redirect_uri, params)
+}
+
+/// A new code for a grant.
+pub fn mint_code(state: &mut State, grant: Grant) -> String {
+    let code = fresh("code");
+    state.codes.insert(code.clone(), grant);
+    code
+}
+
+fn discovery(issuer: &str) -> Value {
+    json!({
+        "issuer": issuer,
+        "authorization_endpoint": format!("{issuer}/authorize"),
+        "token_endpoint": format!("{issuer}/token"),
+        "jwks_uri": format!("{issuer}/jwks"),
+        "userinfo_endpoint": format!("{issuer}/userinfo"),
+        "revocation_endpoint": format!("{issuer}/revoke"),
+        "end_session_endpoint": format!("{issuer}/end_session"),
+        "response_types_supported": ["code"],
+        "code_challenge_methods_supported": ["S256"],
+        "authorization_response_iss_parameter_supported": true,
+    })
+}
+
+fn jwks(state: &State) -> Value {
+    let knobs = &state.knobs;
+    let own =
+        || json!({ "keys": [knobs.key.jwk(knobs.key_id.as_deref(), &json!({"use": "sig"}))] });
+    knobs.jwks.clone().unwrap_or_else(own)
+}
+
+fn token(state: &mut State, request: &Request, issuer: &str, clock: &Clock) -> Reply {
+    if let Err(refusal) = authenticate(state, request) {
+        return refusal;
+    }
+    let field = |name: &str| request.field(name).unwrap_or_default();
+    match field("grant_type").as_str() {
+        "authorization_code" => {
+            let Some(grant) = state.codes.remove(&field("code")) else {
+                return error(400, "invalid_grant");
+            };
+            let challenge = digest(&SHA256, field("code_verifier").as_bytes());
+            let proven = URL_SAFE_NO_PAD.encode(challenge) == grant.challenge;
+            if !proven || field("redirect_uri") != grant.redirect_uri {
+                return error(400, "invalid_grant");
+            }
+            tokens(state, grant, None, issuer, clock)
+        }
+        "refresh_token" => {
+            let old = field("refresh_token");
+            let Some(mut grant) = state.refresh_tokens.get(&old).cloned() else {
+                return error(400, "invalid_grant");
+            };
+            grant.refreshes += 1;
+            tokens(state, grant, Some(old), issuer, clock)
+        }
+        _ => error(400, "unsupported_grant_type"),
+    }
+}
+
+fn tokens(
+    state: &mut State,
+    grant: Grant,
+    old: Option<String>,
+    issuer: &str,
+    clock: &Clock,
+) -> Reply {
+    let access_token = fresh("access");
+    state.access_tokens.push(access_token.clone());
+    let mut answer = json!({
+        "access_token": access_token,
+        "token_type": "Bearer",
+        "expires_in": 300,
+        "scope": grant.scope,
+    });
+    let refreshed = old.is_some();
+    if !refreshed || state.knobs.id_token_at_refresh {
+        answer["id_token"] =
+            id_token(state, &grant, &access_token, refreshed, (issuer, clock.now().0));
+    }
+    let rotates = match state.knobs.rotation {
+        Rotation::Never => false,
+        Rotation::Always => true,
+        Rotation::EveryThird => grant.refreshes.is_multiple_of(3),
+    };
+    match old {
+        Some(old) if !rotates => drop(state.refresh_tokens.insert(old, grant)),
+        old => {
+            // A rotated token is dead: using it again is invalid_grant.
+            old.map(|old| state.refresh_tokens.remove(&old));
+            let refresh_token = fresh("refresh");
+            answer["refresh_token"] = json!(refresh_token);
+            state.refresh_tokens.insert(refresh_token, grant);
+        }
+    }
+    Reply::json(200, &state.knobs.token_response.apply(answer))
+        .with_header("cache-control", "no-store")
+}
+
+fn id_token(
+    state: &State,
+    grant: &Grant,
+    access_token: &str,
+    refreshed: bool,
+    (issuer, now): (&str, u64),
+) -> Value {
+    let knobs = &state.knobs;
+    let hash = digest(&SHA256, access_token.as_bytes());
+    let mut claims = json!({
+        "iss": issuer, "sub": knobs.sub, "aud": knobs.client_id, "exp": now + 300, "iat": now,
+        "auth_time": grant.auth_time, "sid": "op-session", "acr": "gold", "email": "alice@example.com",
+    });
+    if matches!(knobs.algorithm.as_str(), "RS256" | "PS256" | "ES256") {
+        claims["at_hash"] = json!(URL_SAFE_NO_PAD.encode(&hash.as_ref()[..16]));
+    }
+    if let Some(nonce) = grant.nonce.as_ref().filter(|_| !refreshed) {
+        claims["nonce"] = json!(nonce);
+    }
+    let edits = if refreshed { &knobs.refreshed_claims } else { &knobs.claims };
+    let token = sign(state, &edits.apply(claims));
+    match &knobs.id_token {
+        Some(mangle) => mangle(token),
+        None => json!(token),
+    }
+}
+
+fn sign(state: &State, claims: &Value) -> String {
+    let knobs = &state.knobs;
+    let mut header = json!({"alg": knobs.algorithm, "typ": "JWT"});
+    if let Some(id) = &knobs.key_id {
+        header["kid"] = json!(id);
+    }
+    knobs.key.sign(&knobs.header.apply(header), claims, &knobs.algorithm)
+}
+
+fn userinfo(state: &State, request: &Request, issuer: &str) -> Reply {
+    let token = request.header("authorization").and_then(|value| value.strip_prefix("Bearer "));
+    if !token.is_some_and(|token| state.access_tokens.iter().any(|known| known == token)) {
+        return error(401, "invalid_token");
+    }
+    let knobs = &state.knobs;
+    let claims =
+        json!({"sub": knobs.sub, "name": "Alice", "email": "other@example.com", "acr": "bronze"});
+    if !knobs.signed_userinfo {
+        return Reply::json(200, &knobs.userinfo.apply(claims));
+    }
+    let mut claims = claims;
+    claims["iss"] = json!(issuer);
+    claims["aud"] = json!(knobs.client_id);
+    Reply::new(200, "application/jwt", sign(state, &knobs.userinfo.apply(claims)))
+}
+
+fn end_session(request: &Request) -> Reply {
+    let get = |name: &str| request.query.iter().find(|(n, _)| n == name).map(|(_, v)| v.clone());
+    match get("post_logout_redirect_uri") {
+        Some(back) => {
+            let state = get("state").map(|state| ("state".to_owned(), state));
+            Reply::redirect(302, &with_query(&back, &state.into_iter().collect::<Vec<_>>()))
+        }
+        None => Reply::new(200, "text/html", "<p>signed out</p>"),
+    }
+}
+
+fn authenticate(state: &State, request: &Request) -> Result<(), Reply> {
+    let by_form = || Some((request.field("client_id")?, request.field("client_secret")?));
+    let known = (state.knobs.client_id.clone(), state.knobs.client_secret.clone());
+    if request.basic().or_else(by_form) == Some(known) {
+        Ok(())
+    } else {
+        Err(error(401, "invalid_client"))
+    }
+}
+
+fn error(status: u16, code: &str) -> Reply {
+    Reply::json(
+        status,
+        &json!({ "error": code, "error_description": "<script>never shown</script>" }),
+    )
+}
+
+fn with_query(url: &str, params: &[(String, String)]) -> String {
+    let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(params).finish();
+    let joint = if url.contains('?') { '&' } else { '?' };
+    format!("{url}{joint}{query}")
+}
