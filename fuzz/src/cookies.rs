@@ -4,7 +4,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use cloakroom::clock::Timestamp;
-use cloakroom::config::{CookieKey, SessionConfig};
+use cloakroom::config::{CookieKey, SessionConfig, SessionStore};
 use cloakroom::secret::{Random, Secret};
 use cloakroom::session::{Identity, KeyRing, Opened, SessionCookies, SessionId, SessionRecord};
 
@@ -101,6 +101,7 @@ pub fn orders() -> Vec<Vec<u8>> {
 
 fn cookies() -> SessionCookies {
     let config = SessionConfig {
+        store: SessionStore::Cookie,
         keys: vec![CookieKey { id: "fuzz".to_owned(), bytes: Secret::new([7; 32]) }],
         idle_timeout: Duration::from_secs(1800),
         max_age: Duration::from_secs(28_800),
