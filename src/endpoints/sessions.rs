@@ -2,7 +2,6 @@
 //! An ended session's cookies are cleared; cookies under an unknown key are kept, so that a rollout logs nobody out.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use actix_web::HttpResponse;
 use actix_web::http::header::{self, HeaderValue};
@@ -15,7 +14,9 @@ use crate::config::SessionConfig;
 use crate::edge::{Code, Problem};
 use crate::session::{OpenSession, Opened, SessionCookies, SessionRecord};
 use crate::store::DenyList;
-use crate::tokens::{Freshness, RefreshFailure, Refreshed, Refresher, RefusedTokens, freshness};
+use crate::tokens::{
+    Freshness, RefreshFailure, Refreshed, Refresher, RefusedTokens, freshness, spread,
+};
 
 /// When to try again during an outage of the store, seconds.
 const STORE_RETRY_AFTER: u32 = 5;
@@ -82,7 +83,8 @@ impl Sessions {
 
     /// What to do with the access token of `record` at `now`.
     pub fn freshness(&self, record: &SessionRecord, now: Timestamp) -> Freshness {
-        let early = spread(self.config.refresh_before, record);
+        let session = record.session_id.as_bytes();
+        let early = spread(self.config.refresh_before, session, record.generation);
         freshness(record.sealed_at, record.access_expires, early, now)
     }
 
@@ -209,14 +211,6 @@ impl Sessions {
     fn is_denied(&self, record: &SessionRecord) -> bool {
         self.deny.is_denied(&record.known_as(&self.issuer))
     }
-}
-
-/// The early window of a session, up to an eighth shorter for some than for others: those that began together do not all
-/// refresh in the same second. Every request of one generation gets the same.
-fn spread(early: Duration, record: &SessionRecord) -> Duration {
-    let [one, two, ..] = *record.session_id.as_bytes();
-    let share = u16::from_be_bytes([one, two]).rotate_left(record.generation % 16);
-    early.saturating_sub(early / 8 * u32::from(share) / u32::from(u16::MAX))
 }
 
 /// Adds `Set-Cookie` lines; an answer that sets cookies is never stored.

@@ -34,9 +34,41 @@ pub fn freshness(
     }
 }
 
+/// The early window of a session, up to an eighth shorter for some than for others: those that began together do not all
+/// refresh in the same second. Every request of one generation gets the same. In whole seconds, as the clock counts: less
+/// would take a second of a short window, or all of it.
+pub fn spread(early: Duration, session: &[u8; 16], generation: u32) -> Duration {
+    let [one, two, ..] = *session;
+    let share = u16::from_be_bytes([one, two]).rotate_left(generation % 16);
+    let shorter = early.as_secs() / 8 * u64::from(share) / u64::from(u16::MAX);
+    early.saturating_sub(Duration::from_secs(shorter))
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        // proves: RF-11
+        #[test]
+        fn windows_differ_by_an_eighth_at_most_and_short_ones_not_at_all(
+            session: [u8; 16], generation: u32, seconds in 0_u64..4_000,
+        ) {
+            let early = spread(Duration::from_secs(seconds), &session, generation).as_secs();
+            prop_assert!(early <= seconds && early >= seconds - seconds / 8);
+            prop_assert!(seconds >= 8 || early == seconds);
+        }
+    }
+
+    #[test]
+    fn sessions_that_began_together_refresh_at_different_times() {
+        let window =
+            |n: u8| spread(Duration::from_secs(60), &[n.wrapping_mul(37); 16], 1).as_secs();
+        let windows: std::collections::BTreeSet<u64> = (0..=255).map(window).collect();
+        assert_eq!(windows, (53..=60).collect());
+    }
 
     // proves: RF-11
     #[test]

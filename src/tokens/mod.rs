@@ -8,7 +8,7 @@ mod refused;
 mod revocations;
 mod shared;
 
-pub use decide::{Freshness, freshness};
+pub use decide::{Freshness, freshness, spread};
 pub use flight::{Flights, landed};
 pub use refresh::{RefreshFailure, Refreshed, Refresher};
 pub use refused::RefusedTokens;

@@ -49,6 +49,37 @@ async fn replicas_that_share_nothing_revive_ended_sessions_and_the_rig_notices()
     assert_eq!(report.faults.len(), 3, "{}\n{:?}", report.text, report.faults);
 }
 
+// proves: RF-03, RF-04, RF-06, RF-07
+#[tokio::test(flavor = "multi_thread")]
+async fn replicas_with_redis_ask_once_per_expiry_and_lose_nobody() {
+    let kinds = [
+        Kind::AtExpiry,
+        Kind::Early,
+        Kind::Aborted,
+        Kind::AnswerLost,
+        Kind::KillAsking,
+        Kind::KillDone,
+        Kind::RedisRestart,
+    ];
+    for store in ["cookie", "redis"] {
+        let mut stage = Stage::start(Wish { redis: true, store, ..alone() }).await;
+        let plan = races::Plan { visitors: 2, expiries: 2 * kinds.len(), ..plan(&kinds) };
+        let report = races::run(&mut stage, &plan, |_| ()).await.report();
+        assert!(report.faults.is_empty(), "{store}: {}\n{:?}", report.text, report.faults);
+    }
+}
+
+// proves: LO-01, LO-16
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_ended_at_one_replica_has_ended_at_the_other_and_after_restarts() {
+    for store in ["cookie", "redis"] {
+        let wish = Wish { token_life: 300, redis: true, store, ..alone() };
+        let mut stage = Stage::start(wish).await;
+        let report = endings::run(&mut stage, 1).await;
+        assert!(report.faults.is_empty(), "{store}: {}\n{:?}", report.text, report.faults);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn two_users_refreshed_in_one_moment_never_get_each_others_tokens() {
     let wish = Wish { certified: false, token_life: users::TOKEN_LIFE, ..alone() };
