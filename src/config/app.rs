@@ -132,6 +132,7 @@ fn login(at: &At<'_>, raw: &RawLogin) -> Option<LoginConfig> {
         allowed_params: params?,
         loop_limit: raw.loop_limit,
         loop_window: window?,
+        revoke_replaced: raw.revoke_replaced,
     })
 }
 

@@ -216,6 +216,8 @@ pub struct LoginConfig {
     pub loop_limit: usize,
     /// … within this time are a loop, and are stopped.
     pub loop_window: Duration,
+    /// A login also revokes the tokens of the session that it replaces.
+    pub revoke_replaced: bool,
 }
 
 /// `[logout]`

@@ -19,7 +19,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::edge::{Code, Problem};
 use crate::oidc::{LogoutToken, Provider};
 use crate::secret::Secret;
-use crate::store::{DenyList, Seen};
+use crate::store::{DenyList, Seen, Tokens, Whom};
 use crate::telemetry::{BackchannelResult, Metrics};
 
 /// Largest body, bytes: a token, and parameters that are ignored.
@@ -37,22 +37,25 @@ pub struct Backchannel {
     used: Seen,
     /// How long a session can still live that began up to now.
     longest: Duration,
+    /// What becomes of the tokens of the sessions it ends.
+    tokens: Tokens,
     pub control: Handle,
     pub clock: Clock,
     pub metrics: Metrics,
 }
 
 impl Backchannel {
-    /// `longest` is the longest life of a session, from the start of its login.
+    /// `longest` is the longest life of a session, from the start of its login. `tokens` is what becomes of those of ended
+    /// sessions: with `offline_access` they are meant to go on (§2.7).
     pub fn new(
         provider: Arc<Provider>,
         deny: Arc<DenyList>,
-        longest: Duration,
+        (longest, tokens): (Duration, Tokens),
         control: Handle,
         (clock, metrics): (Clock, Metrics),
     ) -> Self {
         let used = Seen::with_room_for(MOST_IDS);
-        Self { provider, deny, used, longest, control, clock, metrics }
+        Self { provider, deny, used, longest, tokens, control, clock, metrics }
     }
 
     /// Ends whom the token means: its session over there, or every session of its user that began before. Already ended,
@@ -60,11 +63,15 @@ impl Backchannel {
     fn end(&self, token: &LogoutToken, now: Timestamp) {
         let until = now.plus(self.longest);
         match (&token.sid, &token.sub) {
-            (Some(sid), _) => self.deny.deny_op_session(&token.iss, sid, until, now),
+            (Some(sid), _) => {
+                let whom = Whom::OpSession { issuer: &token.iss, sid };
+                self.deny.deny(whom, until, self.tokens, now);
+            }
             // A token that comes late must not end a login that came after it was made.
             (None, Some(sub)) => {
-                let before = token.meant_until.min(now);
-                self.deny.deny_user((&token.iss, sub), before, until, now);
+                let created_until = token.meant_until.min(now);
+                let whom = Whom::User { issuer: &token.iss, subject: sub, created_until };
+                self.deny.deny(whom, until, self.tokens, now);
             }
             (None, None) => {}
         }

@@ -14,10 +14,11 @@ use crate::audit::{self, Event};
 use crate::edge::{AuthError, Code, Problem};
 use crate::oidc::{CodeExchange, IdClaims, IdTokenFault, Login, OidcError};
 use crate::session::{
-    LoginAttempt, LoginCookieError, LoginTrail, Opened, SessionId, SessionRecord,
+    LoginAttempt, LoginCookieError, LoginTrail, Opened, Replaced, SessionId, SessionRecord,
 };
+use crate::store::{Tokens, Whom};
 use crate::telemetry::LoginResult;
-use crate::tokens::landed;
+use crate::tokens::{Ended, landed};
 
 /// Answers by a redirect to where the user was going, or to the app's error page.
 pub async fn answer(call: &Call<'_>, flow: &LoginFlow) -> Result<HttpResponse, Problem> {
@@ -244,12 +245,20 @@ async fn end_replaced(
     record: &SessionRecord,
 ) {
     let shown = match flow.keeping.open(call).await {
-        Opened::Open(old) => Some((old.record.session_id, old.record.expires)),
+        Opened::Open(old) => Some(Replaced {
+            id: old.record.session_id,
+            expires: old.record.expires,
+            token: flow.revokes_replaced(&old.record).cloned(),
+        }),
         _ => None,
     };
-    for (old, expires) in [attempt.replaces, shown].into_iter().flatten() {
-        if old != record.session_id {
-            flow.deny.deny(old.as_bytes(), expires, call.now);
+    let tokens = if flow.config.revoke_replaced { Tokens::Revoke } else { Tokens::Leave };
+    let both = attempt.replaces.iter().chain(&shown);
+    for Replaced { id, expires, token } in both.filter(|old| old.id != record.session_id) {
+        flow.deny.deny(Whom::Session(id.as_bytes()), *expires, tokens, call.now);
+        if let Some(token) = token {
+            let ended = Ended { session: *id.as_bytes(), until: *expires };
+            flow.revocations.queue_token(ended, token.clone(), call.request_id);
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::edge::{AuthError, Code, Problem, pages};
 use crate::guard::{LoginEntry, return_target};
 use crate::oidc::{AuthorizationRequest, code_challenge};
 use crate::secret::Secret;
-use crate::session::{LoginAttempt, LoginTrail, Opened};
+use crate::session::{LoginAttempt, LoginTrail, Opened, Replaced};
 use crate::telemetry::LoginResult;
 
 /// Longest value of an extra parameter, bytes.
@@ -123,7 +123,11 @@ fn new_attempt(call: &Call<'_>, flow: &LoginFlow, wish: &Wish, opened: &Opened) 
         max_age: wish.extra("max_age").and_then(|value| value.parse().ok()),
         acr_values: wish.extra("acr_values").map(ToOwned::to_owned),
         replaces: match opened {
-            Opened::Open(old) => Some((old.record.session_id, old.record.expires)),
+            Opened::Open(old) => Some(Replaced {
+                id: old.record.session_id,
+                expires: old.record.expires,
+                token: flow.revokes_replaced(&old.record).cloned(),
+            }),
             _ => None,
         },
     }

@@ -14,11 +14,11 @@ use crate::config::LoginConfig;
 use crate::edge::AuthError;
 use crate::guard::Guard;
 use crate::oidc::Provider;
-use crate::secret::Random;
+use crate::secret::{Random, Secret};
 use crate::session::{SessionCookies, SessionRecord};
 use crate::store::{Claims, DenyList, Seen};
 use crate::telemetry::Metrics;
-use crate::tokens::Flights;
+use crate::tokens::{Flights, Revocations};
 
 /// The login of one app.
 pub struct LoginFlow {
@@ -43,10 +43,23 @@ pub struct LoginFlow {
     /// The same at other instances.
     pub used_elsewhere: Option<Claims>,
     pub loops: LoopWatch,
+    pub revocations: Arc<Revocations>,
     pub control: Handle,
     pub clock: Clock,
     pub random: Random,
     pub metrics: Metrics,
+}
+
+/// Longer tokens would leave no room for the login cookies of other tabs.
+const LONGEST_REPLACED: usize = 1_500;
+
+impl LoginFlow {
+    /// The token of the session `record` that a login in its browser revokes, if it is to revoke any. It travels in the
+    /// login cookie: the callback comes without the session's own.
+    pub fn revokes_replaced<'a>(&self, record: &'a SessionRecord) -> Option<&'a Secret<String>> {
+        let token = self.revocations.chosen(record).filter(|_| self.config.revoke_replaced);
+        token.filter(|token| token.expose().len() <= LONGEST_REPLACED)
+    }
 }
 
 /// A 303 that leaves nothing behind: not stored, no referrer (the code must not travel on, RFC 9700 §4.2).

@@ -14,8 +14,9 @@ use crate::edge::Problem;
 use crate::guard::Guard;
 use crate::oidc::Provider;
 use crate::session::Kept;
+use crate::store::{Tokens, Whom};
 use crate::telemetry::Metrics;
-use crate::tokens::Revocations;
+use crate::tokens::Ended;
 
 /// What logout needs beside the session.
 pub struct LogoutParts {
@@ -24,7 +25,6 @@ pub struct LogoutParts {
     pub issuer: String,
     /// `https://app.example.com/logout/continue`
     pub continue_url: String,
-    pub revocations: Arc<Revocations>,
     pub control: Handle,
     pub metrics: Metrics,
 }
@@ -49,7 +49,8 @@ pub async fn answer(
             _ => sessions.cookies.logout_hint(call.jar, &session.record.session_id),
         };
         let record = session.record;
-        sessions.deny.deny(record.session_id.as_bytes(), record.expires, call.now);
+        let ended = Whom::Session(record.session_id.as_bytes());
+        sessions.deny.deny(ended, record.expires, Tokens::Revoke, call.now);
         parts.metrics.logout();
         audit::record(
             &Event::LoggedOut {
@@ -62,8 +63,8 @@ pub async fn answer(
         if parts.config.mode == LogoutMode::RpInitiated {
             lines.push(sessions.cookies.seal_logout_ticket(hint.as_ref(), call.now));
         }
-        let session = *record.session_id.as_bytes();
-        parts.revocations.queue(session, sessions.refresher.last(record), call.request_id);
+        let ended = Ended::of(&record);
+        sessions.revocations.queue(ended, sessions.refresher.last(record), call.request_id);
         // So that copies of the cookies are useless at other instances, too, when this is answered. A store that is away
         // is told later.
         let _told_later = sessions.deny.is_published().await;

@@ -99,6 +99,7 @@ mod tests {
             allowed_params: Vec::new(),
             loop_limit: 3,
             loop_window: WINDOW,
+            revoke_replaced: false,
         });
         assert!(!watch.fails(BROWSER, Timestamp(100)));
         assert!(!watch.fails(BROWSER, Timestamp(110)));

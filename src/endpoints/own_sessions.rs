@@ -5,13 +5,13 @@ use actix_web::HttpResponse;
 use serde_json::{Value, json};
 
 use super::call::Call;
-use super::logout::LogoutParts;
 use super::sessions::Sessions;
 use crate::audit::{self, Event};
 use crate::edge::{Code, Problem};
 use crate::guard::Guard;
 use crate::session::{Kept, OpenSession, SessionRecord};
-use crate::store::{Found, Link, RecordStore};
+use crate::store::{Found, Link, RecordStore, Tokens, Whom};
+use crate::tokens::Ended;
 
 type Refused = (Problem, Vec<String>);
 
@@ -33,7 +33,6 @@ pub async fn end(
     call: &Call<'_>,
     guard: &Guard,
     sessions: &Sessions,
-    parts: &LogoutParts,
 ) -> Result<HttpResponse, Refused> {
     let own = Own::of(call, guard, sessions).await?;
     let wanted = wanted(call).map_err(|problem| (problem, Vec::new()))?;
@@ -47,7 +46,7 @@ pub async fn end(
     }
     let ended = meant.len();
     for one in meant {
-        own.end(one, parts).await?;
+        own.end(one).await?;
     }
     // Copies of their tickets are useless when this is answered; other instances close what they hold open within moments.
     let _told_later = sessions.deny.is_published().await;
@@ -135,15 +134,16 @@ impl<'a> Own<'a> {
         })
     }
 
-    async fn end(&self, one: Listed, parts: &LogoutParts) -> Result<(), Refused> {
+    async fn end(&self, one: Listed) -> Result<(), Refused> {
         let (id, expires) = (*one.record.session_id.as_bytes(), one.record.expires);
         self.store.end(self.link, &one.name, &self.user).await.map_err(|_| unavailable())?;
-        self.sessions.deny.deny(&id, expires, self.call.now);
+        self.sessions.deny.deny(Whom::Session(&id), expires, Tokens::Revoke, self.call.now);
         let by = self.session.record.session_id.as_bytes();
         let ended = Event::EndedByUser { session: &id, by };
         audit::record(&ended, self.call.request_id);
+        let revoked = Ended::of(&one.record);
         let last = self.sessions.refresher.last(one.record);
-        parts.revocations.queue(id, last, self.call.request_id);
+        self.sessions.revocations.queue(revoked, last, self.call.request_id);
         Ok(())
     }
 }

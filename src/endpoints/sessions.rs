@@ -13,9 +13,10 @@ use crate::clock::{Clock, Timestamp};
 use crate::config::SessionConfig;
 use crate::edge::{Code, Problem};
 use crate::session::{OpenSession, Opened, SessionCookies, SessionRecord};
-use crate::store::DenyList;
+use crate::store::{DenyList, Tokens, Whom};
 use crate::tokens::{
-    Freshness, RefreshFailure, Refreshed, Refresher, RefusedTokens, freshness, spread,
+    Ended, Freshness, RefreshFailure, Refreshed, Refresher, RefusedTokens, Revocations, freshness,
+    spread,
 };
 
 /// When to try again during an outage of the store, seconds.
@@ -27,6 +28,7 @@ pub struct Sessions {
     pub keeping: Arc<Keeping>,
     pub deny: Arc<DenyList>,
     pub refresher: Refresher,
+    pub revocations: Arc<Revocations>,
     pub refused: RefusedTokens,
     pub config: Arc<SessionConfig>,
     pub issuer: String,
@@ -54,16 +56,30 @@ impl Sessions {
     /// The same, though it may have ended elsewhere already: logout works during an outage, too.
     pub async fn open_to_end_it(&self, call: &Call<'_>) -> Result<Box<OpenSession>, NoSession> {
         match self.keeping.open(call).await {
-            Opened::Open(session) if self.is_denied(&session.record) => {
-                Err(NoSession::ClearCookies)
-            }
-            Opened::Open(session) => {
-                self.refresher.seen(&session.record);
-                Ok(session)
-            }
+            Opened::Open(session) => match self.ended(&session.record) {
+                Some(tokens) => {
+                    // Boxed: every call's future would be larger by it.
+                    Box::pin(self.shown_again(*session, tokens, call)).await;
+                    Err(NoSession::ClearCookies)
+                }
+                None => {
+                    self.refresher.seen(&session.record);
+                    Ok(session)
+                }
+            },
             Opened::None | Opened::Unknown => Err(NoSession::KeepCookies),
             Opened::Invalid | Opened::Expired => Err(NoSession::ClearCookies),
             Opened::Unavailable => Err(NoSession::StoreUnavailable),
+        }
+    }
+
+    /// The cookies of a session that somebody else has ended: only now its tokens are at hand (LO-15).
+    async fn shown_again(&self, session: OpenSession, tokens: Tokens, call: &Call<'_>) {
+        self.keeping.end(&session, call.link).await;
+        if tokens == Tokens::Revoke {
+            let ended = Ended::of(&session.record);
+            let last = self.refresher.last(session.record);
+            self.revocations.queue(ended, last, call.request_id);
         }
     }
 
@@ -138,7 +154,8 @@ impl Sessions {
         }
         next.map_err(|failure| {
             if failure == RefreshFailure::Ended {
-                self.deny.deny(record.session_id.as_bytes(), record.expires, self.clock.now());
+                let ended = Whom::Session(record.session_id.as_bytes());
+                self.deny.deny(ended, record.expires, Tokens::Leave, self.clock.now());
             }
             self.refresh_problem(failure, jar)
         })
@@ -172,10 +189,13 @@ impl Sessions {
             Err(KeepFailure::Unavailable) => Ok(Vec::new()),
             Err(KeepFailure::TooLarge | KeepFailure::NoKey) => {
                 let (session, code) = (newest.session_id.as_bytes(), Code::SessionTooLarge);
-                self.deny.deny(session, newest.expires, self.clock.now());
+                let now = self.clock.now();
+                self.deny.deny(Whom::Session(session), newest.expires, Tokens::Revoke, now);
                 let code_text = code.as_str();
                 let ended = Event::RefreshFailed { session, code: code_text, session_ended: true };
                 audit::record(&ended, call.request_id);
+                let last = self.refresher.last(SessionRecord::clone(&newest));
+                self.revocations.queue(Ended::of(&newest), last, call.request_id);
                 Err((Problem::new(code), self.cookies.clear(call.jar)))
             }
         }
@@ -209,7 +229,11 @@ impl Sessions {
     }
 
     fn is_denied(&self, record: &SessionRecord) -> bool {
-        self.deny.is_denied(&record.known_as(&self.issuer))
+        self.ended(record).is_some()
+    }
+
+    fn ended(&self, record: &SessionRecord) -> Option<Tokens> {
+        self.deny.ended(&record.known_as(&self.issuer))
     }
 }
 

@@ -22,7 +22,7 @@ use crate::proxy::RouteTable;
 use crate::secret::Random;
 use crate::session::{Identity, KeyRing, SessionCookies, SessionError};
 use crate::spa::{Spa, SpaError};
-use crate::store::{DenyFileError, DenyList, Redis, Seen, SessionNews};
+use crate::store::{DenyFileError, DenyList, Redis, Seen, SessionNews, Tokens};
 use crate::telemetry::Metrics;
 use crate::tokens::{Flights, Refresher, RefusedTokens, Revocations, SharedRefreshes};
 
@@ -86,8 +86,10 @@ impl App {
         let cookies = Arc::new(session_cookies(&config, shared)?);
         let provider =
             Provider::new(config.provider.clone(), url("/callback"), shared.clock.clone())?;
+        let provider = Arc::new(provider);
         let common = Common {
-            provider: Arc::new(provider),
+            revocations: revocations(&config, &provider, shared),
+            provider,
             guard: Arc::new(Guard::new(&config.guard, &config.public_url)),
             deny: deny_list(&config, shared)?,
             news: match &shared.redis {
@@ -150,6 +152,7 @@ struct Common {
     guard: Arc<Guard>,
     deny: Arc<DenyList>,
     news: Arc<SessionNews>,
+    revocations: Arc<Revocations>,
 }
 
 fn session_cookies(config: &AppConfig, shared: &Shared) -> Result<SessionCookies, SessionError> {
@@ -222,6 +225,7 @@ fn login_flow(config: &AppConfig, common: &Common, shared: &Shared) -> LoginFlow
         used: Seen::default(),
         used_elsewhere: shared.redis.as_ref().map(|redis| redis.claims(&config.id, "login")),
         loops: LoopWatch::new(&config.login),
+        revocations: Arc::clone(&common.revocations),
         config: config.login.clone(),
         random: shared.random.clone(),
         metrics: shared.metrics.clone(),
@@ -230,10 +234,10 @@ fn login_flow(config: &AppConfig, common: &Common, shared: &Shared) -> LoginFlow
     }
 }
 
-fn revocations(config: &AppConfig, common: &Common, shared: &Shared) -> Arc<Revocations> {
-    let (control, metrics) = (shared.control.clone(), shared.metrics.clone());
-    let provider = Arc::clone(&common.provider);
-    Arc::new(Revocations::new(provider, config.logout.revoke, control, metrics))
+fn revocations(config: &AppConfig, provider: &Arc<Provider>, shared: &Shared) -> Arc<Revocations> {
+    let told = (shared.clock.clone(), shared.metrics.clone());
+    let (provider, control) = (Arc::clone(provider), shared.control.clone());
+    Arc::new(Revocations::new(provider, config.logout.revoke, control, told))
 }
 
 fn logout(
@@ -244,7 +248,6 @@ fn logout(
 ) -> LogoutParts {
     LogoutParts {
         provider: Arc::clone(&common.provider),
-        revocations: revocations(config, common, shared),
         continue_url,
         config: config.logout.clone(),
         issuer: config.provider.issuer.clone(),
@@ -254,10 +257,12 @@ fn logout(
 }
 
 fn backchannel(config: &AppConfig, common: &Common, shared: &Shared) -> Backchannel {
+    let is_offline = config.provider.scopes.iter().any(|scope| scope == "offline_access");
+    let tokens = if is_offline { Tokens::Leave } else { Tokens::Revoke };
     Backchannel::new(
         Arc::clone(&common.provider),
         Arc::clone(&common.deny),
-        longest_life(config),
+        (longest_life(config), tokens),
         shared.control.clone(),
         (shared.clock.clone(), shared.metrics.clone()),
     )
@@ -277,6 +282,7 @@ fn sessions(
         deny: Arc::clone(&common.deny),
         refresher: refresher(app, config.idle_timeout, common, shared),
         refused: RefusedTokens::default(),
+        revocations: Arc::clone(&common.revocations),
         config: Arc::new(config),
         issuer,
         clock,

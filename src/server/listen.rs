@@ -100,7 +100,7 @@ pub fn start(config: Config, clock: Clock, random: Random) -> Result<Running, Se
         redis.start();
     }
     let deny = apps.iter().map(|app| Arc::clone(&app.sessions.deny)).collect();
-    let revocations = apps.iter().map(|app| Arc::clone(&app.logout.revocations)).collect();
+    let revocations = apps.iter().map(|app| Arc::clone(&app.sessions.revocations)).collect();
     let drain = Drain::default();
     let tls = Arc::new(tls_config()?);
     let (listener, address) = bind(config.server.listen, "server.listen")?;

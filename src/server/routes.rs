@@ -59,7 +59,7 @@ pub async fn route(
             return boxed(own_sessions::list(call, &app.guard, &app.sessions)).await;
         }
         ("DELETE", "/sessions") => {
-            return boxed(own_sessions::end(call, &app.guard, &app.sessions, &app.logout)).await;
+            return boxed(own_sessions::end(call, &app.guard, &app.sessions)).await;
         }
         ("POST", "/logout") => {
             boxed(logout::answer(call, &app.guard, &app.sessions, &app.logout)).await

@@ -5,7 +5,7 @@ use base64_simd::URL_SAFE_NO_PAD;
 
 use smallvec::SmallVec;
 
-use super::record::{LoginAttempt, SessionId, SessionRecord};
+use super::record::{LoginAttempt, Replaced, SessionId, SessionRecord};
 use crate::clock::Timestamp;
 use crate::secret::Secret;
 
@@ -89,11 +89,14 @@ pub fn encode_login(attempt: &LoginAttempt) -> Vec<u8> {
     out.number(attempt.started.0);
     out.number(attempt.max_age.unwrap_or(u64::MAX));
     out.maybe(attempt.acr_values.as_deref());
-    match attempt.replaces {
-        Some((id, expires)) => {
-            out.0.push(1);
+    match &attempt.replaces {
+        Some(Replaced { id, expires, token }) => {
+            out.0.push(if token.is_some() { 2 } else { 1 });
             out.raw(id.as_bytes());
             out.number(expires.0);
+            if let Some(token) = token {
+                out.token(token.expose());
+            }
         }
         None => out.0.push(0),
     }
@@ -116,7 +119,11 @@ pub fn decode_login(bytes: &[u8]) -> Option<LoginAttempt> {
         acr_values: input.maybe()?,
         replaces: match input.byte()? {
             0 => None,
-            1 => Some((SessionId::new(input.array()?), Timestamp(input.number()?))),
+            kind @ (1 | 2) => Some(Replaced {
+                id: SessionId::new(input.array()?),
+                expires: Timestamp(input.number()?),
+                token: if kind == 2 { Some(Secret::new(input.token()?)) } else { None },
+            }),
             _ => return None,
         },
     })

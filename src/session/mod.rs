@@ -24,7 +24,7 @@ pub use key_ring::{Identity, KeyRing};
 pub use login_cookie::LoginCookieError;
 pub use login_trail::LoginTrail;
 pub use logout_cookie::LogoutTicket;
-pub use record::{LoginAttempt, SessionId, SessionRecord};
+pub use record::{LoginAttempt, Replaced, SessionId, SessionRecord};
 pub use ticket::Ticket;
 
 /// Why something cannot be sealed, or a key ring cannot be built.

@@ -119,7 +119,17 @@ pub struct LoginAttempt {
     pub started: Timestamp,
     pub max_age: Option<u64>,
     pub acr_values: Option<String>,
-    /// The session that this login will replace, and its absolute end. Noted at the start, because the callback comes
+    /// The session that this login will replace. Noted at the start, because the callback comes
     /// without our Strict cookies.
-    pub replaces: Option<(SessionId, Timestamp)>,
+    pub replaces: Option<Replaced>,
+}
+
+/// A session that a login is about to end.
+#[derive(Clone, Debug)]
+pub struct Replaced {
+    pub id: SessionId,
+    /// Its absolute end.
+    pub expires: Timestamp,
+    /// The token to revoke then, where that is wanted and it fits.
+    pub token: Option<Secret<String>>,
 }

@@ -88,7 +88,11 @@ fn attempt(state: &str, started: Timestamp) -> LoginAttempt {
         started,
         max_age: None,
         acr_values: None,
-        replaces: Some((SessionId::new([9; 16]), Timestamp(77))),
+        replaces: Some(Replaced {
+            id: SessionId::new([9; 16]),
+            expires: Timestamp(77),
+            token: Some(Secret::new("old-refresh-token".to_owned())),
+        }),
     }
 }
 
@@ -488,5 +492,6 @@ pub(super) fn limits() -> LoginConfig {
         allowed_params: Vec::new(),
         loop_limit: 5,
         loop_window: Duration::from_secs(60),
+        revoke_replaced: false,
     }
 }

@@ -11,12 +11,13 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::deny_entry::ALL;
 pub(super) use super::deny_entry::Entry;
+use super::deny_entry::Tokens;
 use super::deny_file::{DenyFile, DenyFileError};
 use super::journal::{Journal, Report};
 use super::known_as::{Key, KnownAs, SessionKeys};
 use super::redis::{Contact, Publisher, Redis};
+use super::whom::Whom;
 use crate::clock::Timestamp;
 use crate::config::Outage;
 
@@ -29,8 +30,8 @@ pub struct DenyList {
     entries: Arc<Mutex<Entries>>,
     /// There is an entry at all: most of the time there is none, and nothing has to be looked up.
     any: AtomicBool,
-    /// There is an entry that the authorization server has made.
-    any_from_op: AtomicBool,
+    /// There is an entry that names more than one session of ours.
+    any_wide: AtomicBool,
     journal: Option<Journal>,
     /// What other instances end, and what they are told.
     shared: Option<Shared>,
@@ -45,11 +46,19 @@ struct Shared {
     closed_without: bool,
 }
 
+/// What is known of one name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Known {
+    created_until: Timestamp,
+    until: Timestamp,
+    tokens: Option<Tokens>,
+}
+
 #[derive(Debug)]
 pub(super) struct Entries {
-    by_key: HashMap<Key, (Timestamp, Timestamp)>,
+    by_key: HashMap<Key, Known>,
     sweep_at: usize,
-    /// The names of sessions with something open; never more than three for each open stream or tunnel. Each tells up to
+    /// The names of sessions with something open; never more than four for each open stream or tunnel. Each tells up to
     /// which time of creation its sessions have ended.
     watched: HashMap<Key, watch::Sender<Option<Timestamp>>>,
 }
@@ -77,8 +86,8 @@ impl DenyList {
         Ok(Self {
             entries,
             any: AtomicBool::new(!known.is_empty()),
-            // Digests do not tell who made them.
-            any_from_op: AtomicBool::new(!known.is_empty()),
+            // Digests do not tell what they name.
+            any_wide: AtomicBool::new(!known.is_empty()),
             journal: Some(journal),
             shared: None,
         })
@@ -126,8 +135,8 @@ impl DenyList {
         if news.is_empty() {
             return;
         }
-        // Digests do not tell who made them.
-        self.any_from_op.store(true, Ordering::Release);
+        // Digests do not tell what they name.
+        self.any_wide.store(true, Ordering::Release);
         self.any.store(true, Ordering::Release);
         for entry in news {
             if let Some(journal) = &self.journal {
@@ -141,48 +150,39 @@ impl DenyList {
         self.lock().all()
     }
 
-    /// Ends the session `id`; `until` is its absolute end, after which no cookie of it opens anyway.
-    pub fn deny(&self, id: &[u8; 16], until: Timestamp, now: Timestamp) {
-        self.add(Entry { key: Key::session(id), created_until: ALL, until }, now);
+    /// Ends the sessions of `whom`; `until` is when the last of them would have ended anyway: no cookie opens afterwards.
+    /// `tokens` says what becomes of those in a cookie that shows up later.
+    pub fn deny(&self, whom: Whom<'_>, until: Timestamp, tokens: Tokens, now: Timestamp) {
+        if whom.is_wide() {
+            self.any_wide.store(true, Ordering::Release);
+        }
+        let (key, created_until) = (whom.key(), whom.created_until());
+        self.add(Entry { key, created_until, until, tokens }, now);
     }
 
-    /// Ends every session that belongs to the session `sid` of the authorization server, also one that is only being
-    /// made. `until` is when the last of them would have ended.
-    pub fn deny_op_session(&self, issuer: &str, sid: &str, until: Timestamp, now: Timestamp) {
-        self.any_from_op.store(true, Ordering::Release);
-        self.add(Entry { key: Key::op_session(issuer, sid), created_until: ALL, until }, now);
-    }
-
-    /// Ends every session of a user that was created up to `created_until`.
-    pub fn deny_user(
-        &self,
-        (issuer, subject): (&str, &str),
-        created_until: Timestamp,
-        until: Timestamp,
-        now: Timestamp,
-    ) {
-        self.any_from_op.store(true, Ordering::Release);
-        self.add(Entry { key: Key::user(issuer, subject), created_until, until }, now);
+    /// Whether the session has been ended, by whichever of its names, and then what becomes of its tokens.
+    pub fn ended(&self, session: &KnownAs<'_>) -> Option<Tokens> {
+        if !self.any.load(Ordering::Acquire) {
+            return None;
+        }
+        if !self.any_wide.load(Ordering::Acquire) {
+            let key = Key::session(session.id);
+            return self.lock().by_key.get(&key).and_then(|known| known.tokens);
+        }
+        let keys = session.keys();
+        self.lock().ended(&keys)
     }
 
     /// Whether the session has been ended, by whichever of its names.
     pub fn is_denied(&self, session: &KnownAs<'_>) -> bool {
-        if !self.any.load(Ordering::Acquire) {
-            return false;
-        }
-        if !self.any_from_op.load(Ordering::Acquire) {
-            let key = Key::session(session.id);
-            return self.lock().by_key.contains_key(&key);
-        }
-        let keys = session.keys();
-        self.lock().has(&keys)
+        self.ended(session).is_some()
     }
 
     /// Waits until the session is ended; at once when it has been. Dropping the future leaves nothing behind.
     pub async fn denied(self: Arc<Self>, session: SessionKeys) {
         let mut watcher = {
             let mut entries = self.lock();
-            if entries.has(&session) {
+            if entries.ended(&session).is_some() {
                 return;
             }
             let ended = session.all().map(|key| {
@@ -245,10 +245,11 @@ pub(super) fn lock(entries: &Mutex<Entries>) -> MutexGuard<'_, Entries> {
 impl Entries {
     /// Everything, for the file.
     pub(super) fn all(&self) -> Vec<Entry> {
-        let entry = |(key, (created_until, until)): (&Key, &(Timestamp, Timestamp))| Entry {
+        let entry = |(key, known): (&Key, &Known)| Entry {
             key: *key,
-            created_until: *created_until,
-            until: *until,
+            created_until: known.created_until,
+            until: known.until,
+            tokens: known.tokens.unwrap_or_default(),
         };
         self.by_key.iter().map(entry).collect()
     }
@@ -256,7 +257,7 @@ impl Entries {
     /// Forgets entries whose sessions have run out.
     fn sweep(&mut self, now: Timestamp) {
         if self.by_key.len() >= self.sweep_at {
-            self.by_key.retain(|_, (_, until)| *until > now);
+            self.by_key.retain(|_, known| known.until > now);
             self.sweep_at = (self.by_key.len() * 2).max(FIRST_SWEEP);
         }
     }
@@ -268,18 +269,23 @@ impl Entries {
     /// Adds `entry` and tells those who wait; whether it said anything new.
     pub(super) fn put(&mut self, entry: &Entry) -> bool {
         let known = self.by_key.entry(entry.key).or_default();
-        let grown = (known.0.max(entry.created_until), known.1.max(entry.until));
+        let grown = Known {
+            created_until: known.created_until.max(entry.created_until),
+            until: known.until.max(entry.until),
+            tokens: Some(known.tokens.map_or(entry.tokens, |tokens| tokens.or(entry.tokens))),
+        };
         let news = grown != *known;
         *known = grown;
         if let Some(told) = self.watched.get(&entry.key) {
-            told.send_replace(Some(grown.0));
+            told.send_replace(Some(grown.created_until));
         }
         news
     }
 
-    fn has(&self, session: &SessionKeys) -> bool {
-        let ended = |key| self.by_key.get(&key).is_some_and(|(until, _)| session.created <= *until);
-        session.all().any(ended)
+    fn ended(&self, session: &SessionKeys) -> Option<Tokens> {
+        let known = session.all().filter_map(|key| self.by_key.get(&key));
+        let ended = known.filter(|known| session.created <= known.created_until);
+        ended.filter_map(|known| known.tokens).reduce(Tokens::or)
     }
 }
 

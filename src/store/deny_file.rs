@@ -4,11 +4,10 @@
 //!
 //! ```text
 //! cloakroom deny list 1
-//! KEY UNTIL CREATED_UNTIL
+//! KEY UNTIL CREATED_UNTIL TOKENS
 //! ```
 //!
-//! `KEY` is a digest (22 characters of base64url): whoever reads the file can open no session with it. Times are seconds;
-//! `CREATED_UNTIL` is `-` where it does not matter when a session was created.
+//! The lines are those of [`super::deny_entry`].
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};

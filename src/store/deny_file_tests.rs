@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use proptest::prelude::*;
 use rstest::rstest;
 
+use super::super::deny_entry::Tokens;
 use super::super::known_as::Key;
 use super::*;
 
@@ -20,7 +21,8 @@ fn folder(name: &str) -> PathBuf {
 
 fn entry(n: u8, until: u64) -> Entry {
     let created_until = if n.is_multiple_of(2) { Timestamp(u64::MAX) } else { Timestamp(77) };
-    Entry { key: Key([n; 16]), created_until, until: Timestamp(until) }
+    let tokens = if n.is_multiple_of(3) { Tokens::Leave } else { Tokens::Revoke };
+    Entry { key: Key([n; 16]), created_until, until: Timestamp(until), tokens }
 }
 
 fn opened(path: &Path) -> Vec<Entry> {
@@ -82,10 +84,12 @@ fn a_crash_at_any_byte_of_the_last_line_costs_that_line_at_most() {
 #[case::another_file("[server]\nlisten = 1\n", 1)]
 #[case::another_file_of_one_line("secret", 1)]
 #[case::another_version("cloakroom deny list 2\n", 1)]
-#[case::in_the_middle("cloakroom deny list 1\nnonsense\nAQEBAQEBAQEBAQEBAQEBAQ 1500 -\n", 2)]
-#[case::too_long("cloakroom deny list 1\nAQEBAQEBAQEBAQEBAQEBAQ 1500 -\nLONG\nLONG\n", 3)]
-#[case::no_time("cloakroom deny list 1\nAQEBAQEBAQEBAQEBAQEBAQ - -\nx\n", 2)]
-#[case::more("cloakroom deny list 1\nAQEBAQEBAQEBAQEBAQEBAQ 1 2 3\nx\n", 2)]
+#[case::in_the_middle("cloakroom deny list 1\nnonsense\nAQEBAQEBAQEBAQEBAQEBAQ 1500 - revoke\n", 2)]
+#[case::too_long("cloakroom deny list 1\nAQEBAQEBAQEBAQEBAQEBAQ 1500 - leave\nLONG\nLONG\n", 3)]
+#[case::no_time("cloakroom deny list 1\nAQEBAQEBAQEBAQEBAQEBAQ - - leave\nx\n", 2)]
+#[case::no_word("cloakroom deny list 1\nAQEBAQEBAQEBAQEBAQEBAQ 1500 -\nx\n", 2)]
+#[case::another_word("cloakroom deny list 1\nAQEBAQEBAQEBAQEBAQEBAQ 1500 - keep\nx\n", 2)]
+#[case::more("cloakroom deny list 1\nAQEBAQEBAQEBAQEBAQEBAQ 1 2 leave 3\nx\n", 2)]
 fn anything_else_is_refused_by_file_and_line(#[case] text: &str, #[case] line: usize) {
     let path = folder(&format!("garbage-{line}-{}", text.len())).join("deny");
     fs::write(&path, text.replace("LONG", &"A".repeat(5_000))).unwrap();
@@ -114,7 +118,12 @@ proptest! {
 
     #[test]
     fn an_entry_survives(key: [u8; 16], until: u64, created: u64) {
-        let entry = Entry { key: Key(key), until: Timestamp(until), created_until: Timestamp(created) };
+        let entry = Entry {
+            key: Key(key),
+            until: Timestamp(until),
+            created_until: Timestamp(created),
+            tokens: if created.is_multiple_of(2) { Tokens::Leave } else { Tokens::Revoke },
+        };
         let mut text = String::new();
         text.push_str(&(entry.to_line() + "\n"));
         prop_assert!(text.len() as u64 <= LONGEST_LINE);

@@ -185,8 +185,8 @@ fn collect(
 mod tests {
     use std::sync::atomic::AtomicUsize;
 
-    use super::super::DenyList;
     use super::super::known_as::KnownAs;
+    use super::super::{DenyList, Tokens, Whom};
     use crate::clock::Timestamp;
 
     use super::*;
@@ -222,7 +222,7 @@ mod tests {
         let path = folder("burst").join("deny");
         let list = DenyList::in_file(&path, NOW, Box::new(|_| {})).unwrap();
         for n in 0..50_000 {
-            list.deny(&id(n), Timestamp(2_000), NOW);
+            list.deny(Whom::Session(&id(n)), Timestamp(2_000), Tokens::Revoke, NOW);
         }
         list.close().await;
         let again = DenyList::in_file(&path, NOW, Box::new(|_| {})).unwrap();
@@ -251,7 +251,12 @@ mod tests {
             let session =
                 KnownAs { id: &id, issuer: "i", op_sid: None, subject: "s", created: NOW };
             let key = session.keys().session;
-            Entry { key, created_until: Timestamp(u64::MAX), until: Timestamp(2_000) }
+            Entry {
+                key,
+                created_until: Timestamp(u64::MAX),
+                until: Timestamp(2_000),
+                tokens: Tokens::Revoke,
+            }
         };
         for n in 0..3 {
             lock(&entries).put(&entry(n));

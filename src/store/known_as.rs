@@ -9,6 +9,29 @@ use crate::clock::Timestamp;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Key(pub(super) [u8; 16]);
 
+/// The name of one session of ours as the audit stream writes it, for operators: no way back to its id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionName(pub(super) Key);
+
+impl SessionName {
+    /// The name of the session `id`.
+    pub fn of(id: &[u8; 16]) -> Self {
+        Self(Key::session(id))
+    }
+
+    /// Reads a name as [`SessionName`] displays it.
+    pub fn parse(text: &str) -> Option<Self> {
+        let bytes = base64_simd::URL_SAFE_NO_PAD.decode_to_vec(text).ok()?;
+        Some(Self(Key(bytes.try_into().ok()?)))
+    }
+}
+
+impl std::fmt::Display for SessionName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&base64_simd::URL_SAFE_NO_PAD.encode_to_string(self.0.0))
+    }
+}
+
 impl Key {
     /// Our own session id.
     pub(super) fn session(id: &[u8; 16]) -> Self {
@@ -23,6 +46,11 @@ impl Key {
     /// A user is issuer and subject (ID-18).
     pub(super) fn user(issuer: &str, subject: &str) -> Self {
         Self::of(&[b"sub", issuer.as_bytes(), subject.as_bytes()])
+    }
+
+    /// Every session there is.
+    pub(super) fn everybody() -> Self {
+        Self::of(&[b"everybody"])
     }
 
     fn of(parts: &[&[u8]]) -> Self {
@@ -53,6 +81,7 @@ pub struct SessionKeys {
     pub(super) session: Key,
     pub(super) op_session: Option<Key>,
     pub(super) user: Key,
+    pub(super) everybody: Key,
     pub(super) created: Timestamp,
 }
 
@@ -63,6 +92,7 @@ impl KnownAs<'_> {
             session: Key::session(self.id),
             op_session: self.op_sid.map(|sid| Key::op_session(self.issuer, sid)),
             user: Key::user(self.issuer, self.subject),
+            everybody: Key::everybody(),
             created: self.created,
         }
     }
@@ -70,7 +100,9 @@ impl KnownAs<'_> {
 
 impl SessionKeys {
     pub(super) fn all(&self) -> impl Iterator<Item = Key> {
-        [Some(self.session), self.op_session, Some(self.user)].into_iter().flatten()
+        [Some(self.session), self.op_session, Some(self.user), Some(self.everybody)]
+            .into_iter()
+            .flatten()
     }
 }
 
@@ -88,6 +120,7 @@ mod tests {
             Key::user("https://a", "1"),
             Key::user("https://a", "b1"),
             Key::user("https://ab", "1"),
+            Key::everybody(),
         ];
         for (at, key) in keys.iter().enumerate() {
             assert!(!keys[..at].contains(key), "{at}");

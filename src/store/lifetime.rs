@@ -62,6 +62,7 @@ mod tests {
     use std::time::Duration;
 
     use super::super::known_as::KnownAs;
+    use super::super::{Tokens, Whom};
     use super::*;
 
     fn lifetime(token_ends: Option<u64>) -> Lifetime {
@@ -101,10 +102,10 @@ mod tests {
         let life = lifetime(None);
         let deny = Arc::clone(&life.deny);
         let over = tokio::spawn(life.over());
-        deny.deny(&[2; 16], Timestamp(1_500), Timestamp(1_000));
+        deny.deny(Whom::Session(&[2; 16]), Timestamp(1_500), Tokens::Revoke, Timestamp(1_000));
         tokio::task::yield_now().await;
         assert!(!over.is_finished(), "another session");
-        deny.deny(&[1; 16], Timestamp(1_500), Timestamp(1_000));
+        deny.deny(Whom::Session(&[1; 16]), Timestamp(1_500), Tokens::Revoke, Timestamp(1_000));
         assert_eq!(over.await.unwrap(), Ending::SessionEnded);
     }
 }

@@ -11,11 +11,13 @@ mod lifetime;
 mod news;
 mod redis;
 mod seen;
+mod whom;
 
 pub use deny::DenyList;
+pub use deny_entry::Tokens;
 pub use deny_file::DenyFileError;
 pub use journal::Report;
-pub use known_as::{KnownAs, SessionKeys};
+pub use known_as::{KnownAs, SessionKeys, SessionName};
 pub use lifetime::{Ending, Lifetime};
 pub use news::{Listener, SessionNews};
 pub use redis::{
@@ -23,3 +25,4 @@ pub use redis::{
     RefreshStore, SessionDigest, StoreError, Stored,
 };
 pub use seen::Seen;
+pub use whom::Whom;

@@ -12,5 +12,5 @@ pub use decide::{Freshness, freshness, spread};
 pub use flight::{Flights, landed};
 pub use refresh::{RefreshFailure, Refreshed, Refresher};
 pub use refused::RefusedTokens;
-pub use revocations::Revocations;
+pub use revocations::{Ended, Revocations};
 pub use shared::SharedRefreshes;

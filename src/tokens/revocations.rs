@@ -1,6 +1,6 @@
 //! Revokes the tokens of ended sessions, beside and after the requests that ended them (RFC 7009 §2.2.1): tries again with
 //! growing pauses while the authorization server is away, within bounds of number and time. Logout never waits for it; the way
-//! down does, briefly. Gives up loudly: a token that nobody could revoke lives until it ends by itself.
+//! down does, briefly. Never asks twice for one session. Gives up loudly: a token that nobody could revoke lives until it ends by itself.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,8 +11,12 @@ use tokio::time::{sleep, timeout};
 
 use super::refresh::Refreshed;
 use crate::audit::{self, Event};
+use crate::clock::{Clock, Timestamp};
 use crate::config::Revoke;
 use crate::oidc::{OidcError, Provider};
+use crate::secret::Secret;
+use crate::session::SessionRecord;
+use crate::store::Seen;
 use crate::telemetry::{Metrics, RevocationResult};
 
 /// Revocations that wait or run at once; each holds one session's tokens.
@@ -23,32 +27,91 @@ const TRIES: u32 = 10;
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 
+/// A session that has ended, and its absolute end: no cookie of it opens afterwards.
+#[derive(Clone, Copy, Debug)]
+pub struct Ended {
+    pub session: [u8; 16],
+    pub until: Timestamp,
+}
+
+impl Ended {
+    /// The session of `record`.
+    pub fn of(record: &SessionRecord) -> Self {
+        Self { session: *record.session_id.as_bytes(), until: record.expires }
+    }
+}
+
+/// A token, and the hint that says of which kind it is (RFC 7009 §2.1).
+type Token = (Secret<String>, &'static str);
+
 /// The revocations of one app.
 pub struct Revocations {
     provider: Arc<Provider>,
     choice: Revoke,
     control: Handle,
+    clock: Clock,
     metrics: Metrics,
     room: Arc<Semaphore>,
+    /// Sessions whose tokens were revoked, or are about to be: copies of their cookies cause nothing more.
+    done: Seen,
     /// The process goes down: each has one more try, at once.
     hurry: watch::Sender<bool>,
 }
 
 impl Revocations {
     /// `choice` says which token is revoked, if any; `control` runs it all.
-    pub fn new(provider: Arc<Provider>, choice: Revoke, control: Handle, metrics: Metrics) -> Self {
-        let room = Arc::new(Semaphore::new(MOST));
-        Self { provider, choice, control, metrics, room, hurry: watch::Sender::new(false) }
+    pub fn new(
+        provider: Arc<Provider>,
+        choice: Revoke,
+        control: Handle,
+        (clock, metrics): (Clock, Metrics),
+    ) -> Self {
+        let (room, done) = (Arc::new(Semaphore::new(MOST)), Seen::default());
+        let hurry = watch::Sender::new(false);
+        Self { provider, choice, control, clock, metrics, room, done, hurry }
     }
 
-    /// Revokes what `last` gives: the newest tokens of an ended session, after a refresh that still runs.
+    /// The token of a session that would be revoked when a login replaces it.
+    pub fn chosen<'a>(&self, record: &'a SessionRecord) -> Option<&'a Secret<String>> {
+        match self.choice {
+            Revoke::Refresh => record.refresh_token.as_ref(),
+            Revoke::Access => Some(&record.access_token),
+            Revoke::None => None,
+        }
+    }
+
+    /// Revokes what `last` gives: the newest tokens of the ended `session`, after a refresh that still runs.
     pub fn queue(
         &self,
-        session: [u8; 16],
+        session: Ended,
         last: impl Future<Output = Refreshed> + Send + 'static,
         request_id: &str,
     ) {
-        if self.choice == Revoke::None {
+        let choice = self.choice;
+        let token = async move {
+            let record = last.await;
+            match (choice, &record.refresh_token) {
+                (Revoke::Refresh, Some(token)) => (token.clone(), "refresh_token"),
+                _ => (record.access_token.clone(), "access_token"),
+            }
+        };
+        self.start(session, token, request_id);
+    }
+
+    /// Revokes the token that [`Self::chosen`] gave.
+    pub fn queue_token(&self, session: Ended, token: Secret<String>, request_id: &str) {
+        let hint = if self.choice == Revoke::Refresh { "refresh_token" } else { "access_token" };
+        self.start(session, async move { (token, hint) }, request_id);
+    }
+
+    fn start(
+        &self,
+        session: Ended,
+        token: impl Future<Output = Token> + Send + 'static,
+        request_id: &str,
+    ) {
+        let (now, Ended { session, until }) = (self.clock.now(), session);
+        if self.choice == Revoke::None || self.done.contains(&session, now) {
             return;
         }
         let Ok(room) = Arc::clone(&self.room).try_acquire_owned() else {
@@ -57,15 +120,17 @@ impl Revocations {
             audit::record(&given_up, request_id);
             return;
         };
+        if !self.done.note(session, until, now) {
+            return;
+        }
         let work = Work {
             provider: Arc::clone(&self.provider),
-            choice: self.choice,
             hurry: self.hurry.subscribe(),
             _room: room,
         };
         let (metrics, request_id) = (self.metrics.clone(), request_id.to_owned());
         self.control.spawn(async move {
-            match work.run(last).await {
+            match work.run(token).await {
                 Ok(()) => metrics.revocation(RevocationResult::Done),
                 Err(error) => {
                     metrics.revocation(RevocationResult::GivenUp);
@@ -89,22 +154,17 @@ impl Revocations {
 
 struct Work {
     provider: Arc<Provider>,
-    choice: Revoke,
     hurry: watch::Receiver<bool>,
     _room: OwnedSemaphorePermit,
 }
 
 impl Work {
-    async fn run(mut self, last: impl Future<Output = Refreshed>) -> Result<(), OidcError> {
-        let record = last.await;
-        let (token, hint) = match (self.choice, &record.refresh_token) {
-            (Revoke::Refresh, Some(token)) => (token, "refresh_token"),
-            _ => (&record.access_token, "access_token"),
-        };
+    async fn run(mut self, token: impl Future<Output = Token>) -> Result<(), OidcError> {
+        let (token, hint) = token.await;
         let mut pause = FIRST_PAUSE;
         for tried in 1.. {
             let is_last = tried == TRIES || *self.hurry.borrow_and_update();
-            match self.provider.revoke(token, hint).await {
+            match self.provider.revoke(&token, hint).await {
                 // A verdict does not change; an outage may.
                 Err(error) if error.is_unavailable() && !is_last => {
                     tracing::warn!(code = error.code(), tried, "revocation failed; trying again");

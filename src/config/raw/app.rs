@@ -56,6 +56,9 @@ pub struct RawLogin {
     /// See `loop_limit`; 1s to 1h.
     #[schemars(extend("x-unit" = "duration"))]
     pub loop_window: String,
+    /// A login ends the session that this browser had before. With `true` its tokens are revoked as well: not where the
+    /// authorization server takes that as the end of everything that the user has allowed this client.
+    pub revoke_replaced: bool,
 }
 
 impl Default for RawLogin {
@@ -66,6 +69,7 @@ impl Default for RawLogin {
             allowed_params: texts(&["prompt", "login_hint", "ui_locales"]),
             loop_limit: 5,
             loop_window: "60s".to_owned(),
+            revoke_replaced: false,
         }
     }
 }

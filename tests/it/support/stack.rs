@@ -48,7 +48,7 @@ pub struct Setup {
     /// Lines for `[session]`; the keys stand there unless named here.
     pub session: String,
     pub login: String,
-    /// Lines for `[provider]`.
+    /// Lines for `[provider]`; the usual scopes are asked for unless named here.
     pub provider: String,
     /// Whole sections.
     pub more: String,
@@ -214,6 +214,11 @@ fn configuration(app: &str, port: u16, issuer: &str, api: SocketAddr, setup: &Se
     } else {
         "keys = [{ id = \"one\", env = \"KEY_ONE\" }]"
     };
+    let scopes = if setup.provider.contains("scopes") {
+        ""
+    } else {
+        "scopes = [\"openid\", \"profile\", \"email\", \"sales\"]"
+    };
     let workers = if setup.server.contains("workers") { "" } else { "workers = 2" };
     let Setup { server, session, login, provider, more, .. } = setup;
     let text = format!(
@@ -230,7 +235,7 @@ hosts = ["cloakroom.internal"]
 issuer = "{issuer}"
 client_id = "{CLIENT_ID}"
 client_secret_env = "CLIENT_SECRET"
-scopes = ["openid", "profile", "email", "sales"]
+{scopes}
 timeout = "3s"
 {provider}
 [login]
