@@ -37,6 +37,16 @@ pub enum Event<'a> {
         session: &'a [u8; 16],
         by: &'a [u8; 16],
     },
+    /// Those who run the process have ended sessions: one, by the name that this stream gives it, of a session of the
+    /// authorization server, of a user, or everybody's. `uid` is the operating system's user who said so.
+    EndedByOperator {
+        app: &'a str,
+        whom: &'a str,
+        session: Option<&'a str>,
+        user: Option<(&'a str, &'a str)>,
+        op_session: Option<(&'a str, &'a str)>,
+        uid: Option<u32>,
+    },
     /// The authorization server has ended a session of its own (`sid`), or all of a user.
     BackchannelLogout {
         issuer: &'a str,
@@ -108,9 +118,14 @@ pub fn record(event: &Event<'_>, request_id: &str) {
         Event::Refused { code, route } => {
             tracing::warn!(target: "audit", event = "refused", request_id, code, route);
         }
+        Event::EndedByOperator { app, whom, session, user, op_session, uid } => {
+            let user = user.map(|(issuer, subject)| user_digest(issuer, subject));
+            let op_session = op_session.map(|(issuer, sid)| op_session_digest(issuer, sid));
+            tracing::warn!(target: "audit", event = "ended_by_operator", request_id, app, whom, session, user, op_session, uid);
+        }
         Event::BackchannelLogout { issuer, sid, subject } => {
             let user = subject.map(|subject| user_digest(issuer, subject));
-            let op_session = sid.map(|sid| digest(&[b"sid", issuer.as_bytes(), sid.as_bytes()]));
+            let op_session = sid.map(|sid| op_session_digest(issuer, sid));
             tracing::info!(target: "audit", event = "backchannel_logout", request_id, issuer, op_session, user);
         }
         Event::LogoutTokenRefused { code } => {
@@ -126,6 +141,15 @@ pub fn record(event: &Event<'_>, request_id: &str) {
         Event::DenyFile { app, broken: false } => {
             tracing::info!(target: "audit", event = "deny_file_works", request_id, app);
         }
+        Event::TunnelOpened { .. } | Event::TunnelClosed { .. } | Event::StreamEnded { .. } => {
+            record_open(event, request_id);
+        }
+    }
+}
+
+/// What a session holds open.
+fn record_open(event: &Event<'_>, request_id: &str) {
+    match *event {
         Event::TunnelOpened { session, route } => {
             let session = session_digest(session);
             tracing::info!(target: "audit", event = "tunnel_opened", request_id, session, route);
@@ -138,10 +162,12 @@ pub fn record(event: &Event<'_>, request_id: &str) {
             let session = session_digest(session);
             tracing::info!(target: "audit", event = "stream_ended", request_id, session, route, cause);
         }
+        _ => {}
     }
 }
 
-/// A session id's digest: joins the lines of one session, opens nothing.
+/// A session id's digest: joins the lines of one session, opens nothing. Operators end a session by it, so it is the name
+/// that the deny list knows, too.
 fn session_digest(session: &[u8; 16]) -> String {
     digest(&[b"session", session])
 }
@@ -151,13 +177,18 @@ fn user_digest(issuer: &str, subject: &str) -> String {
     digest(&[b"user", issuer.as_bytes(), subject.as_bytes()])
 }
 
+/// A digest of a session of the authorization server.
+fn op_session_digest(issuer: &str, sid: &str) -> String {
+    digest(&[b"sid", issuer.as_bytes(), sid.as_bytes()])
+}
+
 fn digest(parts: &[&[u8]]) -> String {
     let mut hash = Sha256::new();
     for part in parts {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part);
     }
-    URL_SAFE_NO_PAD.encode(hash.finalize().get(..12).unwrap_or_default())
+    URL_SAFE_NO_PAD.encode(hash.finalize().get(..16).unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -173,7 +204,7 @@ mod tests {
 
     #[test]
     fn a_session_digest_is_not_the_session_id() {
-        assert_eq!(session_digest(&[7; 16]).len(), 16);
+        assert_eq!(session_digest(&[7; 16]).len(), 22);
         assert_ne!(session_digest(&[7; 16]), URL_SAFE_NO_PAD.encode([7; 16]));
     }
 }

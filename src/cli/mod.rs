@@ -5,6 +5,7 @@ pub mod check;
 pub mod dev;
 pub mod keygen;
 pub mod serve;
+pub mod sessions;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -40,6 +41,8 @@ enum Command {
     Check(ConfigArgs),
     /// Make a new key; never overwrites a file.
     Keygen(keygen::KeygenArgs),
+    /// End sessions of a running process.
+    Sessions(sessions::SessionsArgs),
 }
 
 /// Where the configuration comes from.
@@ -77,6 +80,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Dev(args) => dev::run(args),
         Command::Check(args) => check::run(&args.sources()),
         Command::Keygen(args) => keygen::run(&args),
+        Command::Sessions(args) => sessions::run(args),
     }
 }
 
@@ -89,7 +93,7 @@ fn load(sources: &Sources) -> Option<Config> {
             for problem in &problems {
                 eprintln!("{problem}");
             }
-            eprintln!("Not started: {} to mend.", problems.len());
+            eprintln!("{} to mend.", problems.len());
             None
         }
     }

@@ -11,7 +11,7 @@ use super::schema::{Shape, document};
 use super::secrets::read_text;
 use super::tree::{Node, parse_file};
 use super::types::{AppConfig, Config, SessionStore};
-use super::{app, layers, redis, server, shape};
+use super::{app, control, layers, redis, server, shape};
 
 /// The sections that belong to an app, and so stand at the top only when there is one app.
 const APP_SECTIONS: [&str; 8] =
@@ -82,6 +82,7 @@ fn read(file: Option<&Path>) -> Result<Node, Vec<Diagnostic>> {
 fn config(at: &At<'_>, raw: RawConfig) -> Option<Config> {
     let server = server::server(&at.key("server"), &raw.server);
     let admin = server::admin(&at.key("admin"), &raw.admin, server.as_ref());
+    let control = control::control(&at.key("control"), &raw.control);
     let log = server::log(&at.key("log"), &raw.log);
     let redis = match &raw.redis {
         Some(raw) => redis::redis(&at.key("redis"), raw).map(Some),
@@ -96,7 +97,14 @@ fn config(at: &At<'_>, raw: RawConfig) -> Option<Config> {
             at.key("session.store").fail::<()>("there is no [redis] to store sessions in", mend);
         }
     }
-    Some(Config { server: server?, admin: admin?, log: log?, redis: redis?, apps })
+    Some(Config {
+        server: server?,
+        admin: admin?,
+        control: control?,
+        log: log?,
+        redis: redis?,
+        apps,
+    })
 }
 
 fn apps(at: &At<'_>, raw: RawConfig) -> Option<Vec<AppConfig>> {

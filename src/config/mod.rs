@@ -2,9 +2,10 @@
 //! The only module that reads the environment. Never puts a configured value into a diagnostic.
 //!
 //! The way of a setting: `tree` (as written, with places) ← `layers` (overrides) → `shape` (compared with the
-//! `schema`) → `raw` (typed) → one file per section (`server`, `redis`, `app`, `provider`, `session`, `routes`, `trust`, `spa`) → `types`.
+//! `schema`) → `raw` (typed) → one file per section (`server`, `control`, `redis`, `app`, `provider`, `session`, `routes`, `trust`, `spa`) → `types`.
 
 mod app;
+mod control;
 mod cookie_key;
 mod diagnostic;
 mod layers;

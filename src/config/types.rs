@@ -18,6 +18,7 @@ use crate::secret::Secret;
 pub struct Config {
     pub server: ServerConfig,
     pub admin: AdminConfig,
+    pub control: ControlConfig,
     pub log: LogConfig,
     /// What several instances share; `None` is one instance alone.
     pub redis: Option<RedisConfig>,
@@ -50,6 +51,13 @@ pub struct AdminConfig {
     pub listen: Option<SocketAddr>,
     /// Host names, lower case and without port, that it answers to beside addresses and `localhost`.
     pub hosts: Vec<String>,
+}
+
+/// `[control]`
+#[derive(Clone, Debug)]
+pub struct ControlConfig {
+    /// Where the Unix socket is made; `None` makes none.
+    pub socket: Option<PathBuf>,
 }
 
 /// `[log]`

@@ -56,17 +56,15 @@ impl Sessions {
     /// The same, though it may have ended elsewhere already: logout works during an outage, too.
     pub async fn open_to_end_it(&self, call: &Call<'_>) -> Result<Box<OpenSession>, NoSession> {
         match self.keeping.open(call).await {
-            Opened::Open(session) => match self.ended(&session.record) {
-                Some(tokens) => {
+            Opened::Open(session) => {
+                if let Some(tokens) = self.ended(&session.record) {
                     // Boxed: every call's future would be larger by it.
                     Box::pin(self.shown_again(*session, tokens, call)).await;
-                    Err(NoSession::ClearCookies)
+                    return Err(NoSession::ClearCookies);
                 }
-                None => {
-                    self.refresher.seen(&session.record);
-                    Ok(session)
-                }
-            },
+                self.refresher.seen(&session.record);
+                Ok(session)
+            }
             Opened::None | Opened::Unknown => Err(NoSession::KeepCookies),
             Opened::Invalid | Opened::Expired => Err(NoSession::ClearCookies),
             Opened::Unavailable => Err(NoSession::StoreUnavailable),

@@ -43,6 +43,8 @@ pub struct App {
     pub cookies: Arc<SessionCookies>,
     pub login: LoginFlow,
     pub sessions: Sessions,
+    /// How long an ended session can matter.
+    pub longest_life: Duration,
     pub ends: Arc<Ends>,
     pub events: EventParts,
     pub logout: LogoutParts,
@@ -105,6 +107,7 @@ impl App {
                 signed_out_url: format!("{}{}", config.app_origin, config.signed_out_path),
                 random: shared.random.clone(),
             },
+            longest_life: longest_life(&config),
             sibling_spa: config.app_origin != config.public_url.origin,
             backchannel: backchannel(&config, &common, shared),
             login: login_flow(&config, &common, shared),

@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 use super::admin;
 use super::app::{App, BuildError, Shared};
 use super::connections::{Busy, Connections};
+use super::control::{self, SocketError};
 use super::dispatch::dispatch;
 use super::provider_watch::watch;
 use super::shutdown::{GOODBYE, Shutdown, Signals};
@@ -37,6 +38,8 @@ pub enum ServeError {
     App { id: String, reason: BuildError },
     #[error("cannot verify upstream certificates: {0}")]
     Tls(rustls::Error),
+    #[error("control.socket: {0}")]
+    Control(#[from] SocketError),
     #[error("[redis]: {0}")]
     Redis(StoreError),
 }
@@ -115,13 +118,18 @@ pub fn start(config: Config, clock: Clock, random: Random) -> Result<Running, Se
         None => None,
     };
     let timeout = config.server.shutdown_timeout;
+    let control = match &config.control.socket {
+        Some(path) => Some(control::start(path, Arc::clone(&apps), metrics.clone())?),
+        None => None,
+    };
     let parts = Parts { apps, tls, shared, drain: drain.clone() };
     let server = listen(listener, config.server, parts).map_err(|reason| ServeError::Listen {
         address,
         key: "server.listen",
         reason,
     })?;
-    let shutdown = Shutdown { handle: server.handle(), drain, metrics, timeout, deny, revocations };
+    let shutdown =
+        Shutdown { handle: server.handle(), drain, metrics, timeout, deny, revocations, control };
     Ok(Running { address, admin, shutdown, task: tokio::spawn(server) })
 }
 

@@ -4,6 +4,7 @@ mod admin;
 mod api;
 mod app;
 mod connections;
+pub mod control;
 mod descriptors;
 mod dispatch;
 mod held_open;

@@ -10,6 +10,7 @@ use futures_util::future::join_all;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep};
 
+use super::control::Control;
 use crate::proxy::{Drain, Phase};
 use crate::store::DenyList;
 use crate::telemetry::Metrics;
@@ -32,12 +33,17 @@ pub(super) struct Shutdown {
     pub timeout: Duration,
     pub deny: Vec<Arc<DenyList>>,
     pub revocations: Vec<Arc<Revocations>>,
+    pub control: Option<Control>,
 }
 
 impl Shutdown {
     /// Goes down; returns when everything has ended: connections at most [`GOODBYE`] after the deadline.
-    pub async fn graceful(&self) {
+    pub async fn graceful(mut self) {
         self.connections().await;
+        // Until then an operator may end what still runs; what is said later could not be written down.
+        if let Some(control) = self.control.take() {
+            control.stop().await;
+        }
         for list in &self.deny {
             list.close().await;
         }

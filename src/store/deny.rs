@@ -204,6 +204,11 @@ impl DenyList {
         self.journal.as_ref().is_some_and(Journal::is_broken)
     }
 
+    /// A restart of this process does not forget who has logged out.
+    pub fn survives_restart(&self) -> bool {
+        self.shared.is_some() || self.journal.as_ref().is_some_and(|journal| !journal.is_broken())
+    }
+
     /// Writes what is not written yet, and gives the file back; later entries are in memory only. For the way down.
     pub async fn close(&self) {
         if !self.is_published().await {

@@ -79,6 +79,12 @@ struct CauseLabels {
     cause: &'static str,
 }
 
+/// Whose sessions operators have ended.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct WhomLabels {
+    whom: &'static str,
+}
+
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct RequestLabels {
     status: u16,
@@ -117,6 +123,7 @@ pub struct Metrics {
     event_streams: Gauge,
     redis_lost: Gauge,
     redis_failures: Counter,
+    operator_ends: Family<WhomLabels, Counter>,
 }
 
 impl Default for Metrics {
@@ -140,6 +147,7 @@ impl Default for Metrics {
             event_streams: Gauge::default(),
             redis_lost: Gauge::default(),
             redis_failures: Counter::default(),
+            operator_ends: Family::default(),
         }
     }
 }
@@ -163,6 +171,11 @@ impl Metrics {
     /// Counts a logout token of the authorization server.
     pub fn backchannel_logout(&self, result: BackchannelResult) {
         self.backchannel.get_or_create(&BackchannelLabels { result }).inc();
+    }
+
+    /// Counts a word of an operator that ended sessions.
+    pub fn ended_by_operator(&self, whom: &'static str) {
+        self.operator_ends.get_or_create(&WhomLabels { whom }).inc();
     }
 
     /// Counts the end of a revocation.
@@ -251,6 +264,8 @@ impl Metrics {
         registry.register("logouts", "Logouts", self.logouts.clone());
         let help = "Logout tokens of the authorization server by result";
         registry.register("backchannel_logouts", help, self.backchannel.clone());
+        let help = "Times that operators have ended sessions, by whose";
+        registry.register("ended_by_operator", help, self.operator_ends.clone());
         let help = "Revocations of ended sessions' tokens by result";
         registry.register("revocations", help, self.revocations.clone());
         registry.register("refusals", "Refused requests by problem code", self.refusals.clone());

@@ -27,6 +27,7 @@ pub type Pairs = BTreeMap<String, String>;
 pub struct RawConfig {
     pub server: RawServer,
     pub admin: RawAdmin,
+    pub control: RawControl,
     pub log: RawLog,
     pub redis: Option<RawRedis>,
     pub app: RawAppSection,
@@ -125,6 +126,15 @@ impl Default for RawAdmin {
     fn default() -> Self {
         Self { listen: "127.0.0.1:9090".to_owned(), hosts: Vec::new() }
     }
+}
+
+/// The socket through which those who run the process change what it does, e.g. `cloakroom sessions end`.
+#[derive(Default, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct RawControl {
+    /// Path of a Unix socket that only this process's user can open. Absent: there is none.
+    #[schemars(extend("x-unit" = "path"))]
+    pub socket: Option<String>,
 }
 
 /// Log lines, on standard error.

@@ -103,7 +103,7 @@ async fn every_event_names_request_reason_session_and_user_by_digests_that_join_
     assert_eq!(of(13, "user"), of(10, "user"));
     for at in [1, 5, 10, 13] {
         assert_eq!(of(at, "issuer"), op.issuer);
-        assert_eq!((of(at, "session").len(), of(at, "user").len()), (16, 16));
+        assert_eq!((of(at, "session").len(), of(at, "user").len()), (22, 22));
     }
     assert_eq!([of(11, "route"), of(12, "route")], ["/logout", "/api/orders"], "without a query");
 }

@@ -25,7 +25,7 @@ async fn ask(stack: &Stack, browser: &Browser) -> (Socket, String) {
 }
 
 /// An open stream.
-struct Listening(Socket);
+pub struct Listening(Socket);
 
 impl Listening {
     async fn to(stack: &Stack, browser: &Browser) -> Self {
@@ -36,7 +36,7 @@ impl Listening {
     }
 
     /// As above, with the first event read.
-    async fn opened(stack: &Stack, browser: &Browser) -> Self {
+    pub async fn opened(stack: &Stack, browser: &Browser) -> Self {
         let mut stream = Self::to(stack, browser).await;
         assert_eq!(stream.event().await.0, "open");
         stream
@@ -54,7 +54,7 @@ impl Listening {
     }
 
     /// The next event and its data; heartbeats are passed over.
-    async fn event(&mut self) -> (String, Value) {
+    pub async fn event(&mut self) -> (String, Value) {
         let mut text = self.chunk().await;
         while text.starts_with(':') {
             text = self.chunk().await;

@@ -8,6 +8,7 @@ mod backchannel_storms;
 mod calls;
 mod canary;
 mod chunks;
+mod control;
 mod deny_file;
 mod dev_server;
 mod events;

@@ -25,6 +25,11 @@ pub struct Served {
 impl Served {
     /// Starts the command before `op`, with log lines in `format`.
     pub async fn start(op: &HostileOp, format: &str) -> Self {
+        Self::start_with(op, format, "").await
+    }
+
+    /// The same, with further sections.
+    pub async fn start_with(op: &HostileOp, format: &str, more: &str) -> Self {
         let (port, admin) = (free_port(), free_port());
         let text = format!(
             r#"
@@ -49,6 +54,7 @@ keys = [{{ id = "one", env = "KEY_ONE" }}]
 [[routes]]
 path = "/api"
 upstream = "http://{}"
+{more}
 "#,
             op.issuer, op.address
         );
@@ -113,6 +119,11 @@ upstream = "http://{}"
         let answer = String::from_utf8_lossy(&answer).into_owned();
         self.seen.push_str(&answer);
         answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_default()
+    }
+
+    /// What it has logged so far.
+    pub fn log_so_far(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap()
     }
 
     /// Stops the process; gives its log, and everything that was seen.
