@@ -49,7 +49,7 @@ async fn replicas_that_share_nothing_revive_ended_sessions_and_the_rig_notices()
     assert_eq!(report.faults.len(), 3, "{}\n{:?}", report.text, report.faults);
 }
 
-// proves: RF-03, RF-04, RF-06, RF-07
+// proves: RF-03, RF-04, RF-06, RF-07, RI-01, RI-02, RI-03, RI-05
 #[tokio::test(flavor = "multi_thread")]
 async fn replicas_with_redis_ask_once_per_expiry_and_lose_nobody() {
     let kinds = [
@@ -80,6 +80,7 @@ async fn a_session_that_ended_at_one_replica_has_ended_at_the_other_and_after_re
     }
 }
 
+// proves: RI-06
 #[tokio::test(flavor = "multi_thread")]
 async fn two_users_refreshed_in_one_moment_never_get_each_others_tokens() {
     let wish = Wish { certified: false, token_life: users::TOKEN_LIFE, ..alone() };

@@ -60,7 +60,7 @@ pub async fn stop(stacks: [Stack; 2]) {
     first.stop().await;
 }
 
-// proves: RF-02, RF-03, RF-06
+// proves: RF-02, RF-03, RF-06, RI-01
 #[tokio::test(flavor = "multi_thread")]
 async fn fifty_calls_at_expiry_over_two_instances_cost_one_refresh_and_none_of_them_fails() {
     let redis = Redis::start();
@@ -81,7 +81,7 @@ async fn fifty_calls_at_expiry_over_two_instances_cost_one_refresh_and_none_of_t
     stop(stacks).await;
 }
 
-// proves: RF-04
+// proves: RF-04, RI-02, RI-03
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refresh_whose_answer_never_arrived_is_found_at_another_instance_until_the_session_is_idle()
  {
@@ -98,7 +98,7 @@ async fn a_refresh_whose_answer_never_arrived_is_found_at_another_instance_until
     stop(stacks).await;
 }
 
-// proves: RF-07
+// proves: RF-07, RI-04
 #[tokio::test(flavor = "multi_thread")]
 async fn an_instance_that_knows_an_older_generation_gives_the_newest() {
     let redis = Redis::start();

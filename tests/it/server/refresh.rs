@@ -135,7 +135,7 @@ async fn a_grant_that_is_over_ends_the_session() {
     stack.stop().await;
 }
 
-// proves: RF-04
+// proves: RF-04, RI-02, RI-03
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refresh_whose_answer_never_arrived_is_found_until_the_session_is_idle() {
     let (stack, browser) = logged_in().await;
@@ -176,6 +176,7 @@ async fn short_tokens_under_one_lasting_refresh_token_are_renewed_each_time() {
     stack.stop().await;
 }
 
+// proves: RF-07, RI-04
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_answer_does_not_put_older_tokens_over_newer_ones() {
     let (arrived, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
