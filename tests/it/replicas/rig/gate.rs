@@ -33,6 +33,7 @@ pub struct TokenCall {
     /// All refresh tokens that came of one login are a family; numbered in the order of the logins.
     pub family: Option<usize>,
     pub replica: usize,
+    pub arrived: Instant,
     pub held: bool,
     /// When it went on to the authorization server.
     pub forwarded: Option<Instant>,
@@ -228,6 +229,7 @@ impl State {
         let call = TokenCall {
             family,
             replica,
+            arrived: Instant::now(),
             held: false,
             forwarded: None,
             again: false,

@@ -138,12 +138,14 @@ impl Round<'_> {
         calls.into_iter().skip(first).filter(|call| call.family == Some(family)).collect()
     }
 
-    /// Token requests that an expiry may cost: what was fetched may have ended again until all has settled.
+    /// Token requests that an expiry may cost: what was fetched may be near its end again until all has settled. Its early
+    /// window is a second, and the clock counts whole ones.
     fn most_requests(&self, asked: &[TokenCall], settled: Instant) -> usize {
         let requests = self.kind.token_requests();
         let delivered = asked.iter().filter_map(|call| call.delivered).nth(requests - 1);
         let age = delivered.map_or(0, |at| settled.duration_since(at).as_secs());
-        requests + usize::try_from(age / (self.stage.wish.token_life - 1).max(1)).unwrap()
+        requests
+            + usize::try_from(age / self.stage.wish.token_life.saturating_sub(2).max(1)).unwrap()
     }
 
     /// All calls of all visitors, each visitor's with the same cookies. Everything is thrown before the first one starts.
@@ -224,12 +226,13 @@ fn count(row: &mut Row, kind: Kind, calls: &Calls, lost_in_window: bool) {
     }
 }
 
-/// Whether a replica died after its request had reached the authorization server and before anybody saw a result: what it
-/// was told may be lost with it, whatever anybody does.
+/// Whether a replica died after it had sent a request that reached the authorization server, and before anybody saw a
+/// result: what it was told, or would have been, is lost with it, whatever anybody does.
 fn was_in_window(asked: &[TokenCall], killed: Option<Killed>, answer: Option<Instant>) -> bool {
     killed.is_some_and(|killed| {
         let mut of_it = asked.iter().filter(|call| call.replica == killed.replica);
-        of_it.any(|call| call.forwarded.is_some_and(|at| at <= killed.at))
+        // Sent before it died; it may have gone on a moment later, before the gate had noticed.
+        of_it.any(|call| call.arrived <= killed.at && call.forwarded.is_some())
             && answer.is_none_or(|at| at > killed.at)
     })
 }
@@ -252,7 +255,18 @@ fn judge(
     }
     row.repeated += repeated;
     row.lost += usize::from(!works);
-    row.not_as_many += usize::from(!(least..=most).contains(&forwarded));
+    let is_amiss = !(least..=most).contains(&forwarded);
+    row.not_as_many += usize::from(is_amiss);
+    if is_amiss {
+        let first = asked.first().map(|call| call.arrived);
+        let since = |at: Option<Instant>| at.zip(first).map(|(at, first)| at.duration_since(first));
+        let times: Vec<_> = asked
+            .iter()
+            .map(|call| (call.replica, since(call.forwarded), since(call.delivered)))
+            .collect();
+        row.amiss
+            .push(format!("{forwarded} token requests, {least} to {most} expected: {times:?}"));
+    }
 }
 
 /// Signs somebody in whose laptop is shut while the next tokens are fetched: nobody hears the answer.

@@ -23,6 +23,8 @@ pub struct Row {
     pub withheld: usize,
     /// Expiries with more or fewer of them than the kind costs.
     pub not_as_many: usize,
+    /// What there is to say about such an expiry.
+    pub amiss: Vec<String>,
     /// Token requests with a refresh token that had been used.
     pub repeated: usize,
     pub lost: usize,
@@ -75,6 +77,7 @@ impl Tally {
             none(row.repeated, "token requests with a used refresh token");
             none(row.lost, "lost sessions");
             none(row.refused - row.worked_afterwards, "cookies that did not work after a 503");
+            faults.extend(row.amiss.iter().map(|what| format!("{what} ({name})")));
         }
         must_be_none(&mut faults, self.of_others, "calls with another user's token");
         must_be_none(&mut faults, self.without_token, "calls without a valid token");
@@ -165,6 +168,7 @@ impl Row {
         for (count, more) in pairs {
             *count += more;
         }
+        self.amiss.extend_from_slice(&other.amiss);
         for (outcome, count) in &other.answers {
             *self.answers.entry(outcome.clone()).or_default() += count;
         }
