@@ -65,6 +65,23 @@ pub enum Event<'a> {
         code: &'a str,
         route: &'a str,
     },
+    /// The cookie keys of an app are others from now on.
+    KeysChanged {
+        app: &'a str,
+        sealing: &'a str,
+        promoted: bool,
+        /// Ids, with commas.
+        added: &'a str,
+        retired: &'a str,
+    },
+    /// A cookie key has sealed so much that it should be rotated.
+    KeyWorn {
+        key: &'a str,
+    },
+    /// The configuration was read again and is no good: what was before goes on.
+    ReloadRefused {
+        problems: usize,
+    },
     /// Logouts are not written down any more, or are again: without the file, a restart forgets them.
     DenyFile {
         app: &'a str,
@@ -141,9 +158,28 @@ pub fn record(event: &Event<'_>, request_id: &str) {
         Event::DenyFile { app, broken: false } => {
             tracing::info!(target: "audit", event = "deny_file_works", request_id, app);
         }
+        Event::KeysChanged { .. } | Event::KeyWorn { .. } | Event::ReloadRefused { .. } => {
+            record_change(event, request_id);
+        }
         Event::TunnelOpened { .. } | Event::TunnelClosed { .. } | Event::StreamEnded { .. } => {
             record_open(event, request_id);
         }
+    }
+}
+
+/// What changes in the process itself.
+fn record_change(event: &Event<'_>, request_id: &str) {
+    match *event {
+        Event::KeysChanged { app, sealing, promoted, added, retired } => {
+            tracing::warn!(target: "audit", event = "keys_changed", request_id, app, sealing, promoted, added, retired);
+        }
+        Event::KeyWorn { key } => {
+            tracing::warn!(target: "audit", event = "key_worn", request_id, key);
+        }
+        Event::ReloadRefused { problems } => {
+            tracing::error!(target: "audit", event = "reload_refused", request_id, problems);
+        }
+        _ => {}
     }
 }
 

@@ -31,19 +31,21 @@ enum What {
 }
 
 const ROTATION: &str = "\
-Rotating the cookie key takes two steps and logs nobody out.
+Rotating the cookie key takes three steps and logs nobody out.
 The first key of `session.keys` seals, all of them open.
 
   1. Open everywhere: add the new key as the LAST entry, and roll that out
-     to every instance.
+     to every instance. A running server takes it by itself, or at once on
+     SIGHUP.
        keys = [{ id = \"2026-05\", file = \"/run/secrets/cookie-2026-05\" },
                { id = \"2026-11\", file = \"/run/secrets/cookie-2026-11\" }]
   2. Promote: move it to the FIRST place, and roll that out. New cookies are
-     sealed with it, old ones still open.
+     sealed with it, old ones still open, and sessions in use are sealed again.
+  3. Retire: remove the old key when `session.idle_timeout`, and the life of
+     an access token, have passed since step 2.
 
-Remove the old key when `session.max_age` has passed since step 2: by then no
-cookie needs it. If a key may have leaked, remove it at once instead: that
-ends every session it sealed. An id names one key for ever.";
+If a key may have leaked, remove it at once instead: that ends every session it
+sealed. An id names one key for ever.";
 
 /// Makes the key that was asked for.
 pub fn run(args: &KeygenArgs) -> ExitCode {

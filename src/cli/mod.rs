@@ -32,7 +32,8 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the server with a configuration file; `cloakroom check` says beforehand whether it would start.
+    /// Run the server with a configuration file; `cloakroom check` says beforehand whether it would start. SIGHUP makes it
+    /// take new cookie keys.
     Serve(ConfigArgs),
     /// Run everything on this machine: login server with demo users, demo API, example SPA, token handler.
     #[cfg(feature = "dev")]
@@ -72,10 +73,10 @@ impl ConfigArgs {
 /// Runs the command that the process was started with.
 pub fn run(cli: Cli) -> ExitCode {
     match cli.command {
-        Command::Serve(args) => match load(&args.sources()) {
-            Some(config) => serve::run(config),
-            None => ExitCode::FAILURE,
-        },
+        Command::Serve(args) => {
+            let sources = args.sources();
+            load(&sources).map_or(ExitCode::FAILURE, |config| serve::run(config, sources))
+        }
         #[cfg(feature = "dev")]
         Command::Dev(args) => dev::run(args),
         Command::Check(args) => check::run(&args.sources()),

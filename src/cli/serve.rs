@@ -1,15 +1,16 @@
-//! `cloakroom serve`: runs the server until a signal ends it.
+//! `cloakroom serve`: runs the server until a signal ends it. SIGHUP makes it read its configuration again.
 
 use std::process::ExitCode;
 
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, Sources};
 use crate::secret::Random;
-use crate::{server, telemetry};
+use crate::server::{self, reload};
+use crate::telemetry;
 
 /// Serves; the runtime it builds is the control plane.
 #[expect(clippy::print_stderr, reason = "a person reads this")]
-pub fn run(config: Config) -> ExitCode {
+pub fn run(config: Config, sources: Sources) -> ExitCode {
     let _logs = telemetry::init_logs(&config.log);
     server::raise_limit();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
@@ -23,6 +24,7 @@ pub fn run(config: Config) -> ExitCode {
         let running = server::start(config, Clock::system(), Random::system())
             .map_err(|error| error.to_string())?;
         tracing::info!(address = %running.address, "listening");
+        tokio::spawn(running.reload().follow(sources, reload::LOOK));
         running.finished().await.map_err(|error| error.to_string())
     });
     match served {

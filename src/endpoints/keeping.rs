@@ -26,6 +26,17 @@ pub struct Keeping {
     pub issuer: String,
 }
 
+/// What is put into the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Put {
+    /// A session that is not there yet.
+    New,
+    /// Its next generation.
+    Next,
+    /// The same generation, with all that belongs to it sealed anew.
+    Again,
+}
+
 /// Why a generation could not be kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeepFailure {
@@ -59,7 +70,7 @@ impl Keeping {
     pub async fn open(&self, call: &Call<'_>) -> Opened {
         let Some(store) = &self.store else { return self.cookies.open(call.jar, call.now) };
         match self.cookies.open_ticket(call.jar) {
-            Some(ticket) => Box::pin(self.find(store, ticket, call)).await,
+            Some(shown) => Box::pin(self.find(store, shown, call)).await,
             // From before the move.
             None => self.cookies.open(call.jar, call.now),
         }
@@ -75,7 +86,7 @@ impl Keeping {
             None => Ok(self.cookies.seal(record, call.jar, call.now)?),
             Some(store) => {
                 let ticket = Ticket::new(self.cookies.random());
-                self.put(store, record, (ticket, true), call).await
+                self.put(store, record, (ticket, Put::New), call).await
             }
         }
     }
@@ -91,9 +102,9 @@ impl Keeping {
             return Ok(self.cookies.seal(record, call.jar, now)?);
         };
         match self.cookies.open_ticket(call.jar) {
-            Some(ticket) => {
-                self.put(store, record, (ticket, false), call).await?;
-                Ok(Vec::new())
+            Some((ticket, is_current)) => {
+                let lines = self.put(store, record, (ticket, Put::Next), call).await?;
+                Ok(if is_current { Vec::new() } else { lines })
             }
             None => self.move_in(store, record, call).await,
         }
@@ -110,7 +121,7 @@ impl Keeping {
             let moved = Box::pin(self.move_in(store, &session.record, call)).await;
             return moved.unwrap_or_default();
         };
-        let is_due = session.last_seen.plus(self.idle / 10) <= call.now;
+        let is_due = self.cookies.is_touch_due(session, call.now);
         if let Some(link) = call.link.filter(|_| is_due) {
             let life = self.life(&session.record, call.now);
             if Box::pin(store.touch(link, &ticket.digest(), life)).await.is_err() {
@@ -118,6 +129,25 @@ impl Keeping {
             }
         }
         Vec::new()
+    }
+
+    /// Seals a session again under the key which seals now, as it is: a sign of life, too. The caller knows that there is no
+    /// newer generation.
+    pub async fn seal_again(
+        &self,
+        session: &OpenSession,
+        call: &Call<'_>,
+    ) -> Result<Vec<String>, KeepFailure> {
+        let record = &session.record;
+        let (store, ticket, hint) = match (&self.store, &session.kept) {
+            (Some(store), Kept::InStore { ticket, hint }) => (store, *ticket, hint),
+            (Some(store), Kept::InCookies) => return self.move_in(store, record, call).await,
+            (None, _) => return Ok(self.cookies.seal(record, call.jar, call.now)?),
+        };
+        let id = &record.session_id;
+        let hint = hint.as_ref().and_then(|hint| self.cookies.open_hint(hint, id));
+        let record = SessionRecord { id_token: hint, ..record.clone() };
+        self.put(store, &record, (ticket, Put::Again), call).await
     }
 
     /// Ends the session in the store, if it is there. The deny list holds where that fails.
@@ -141,7 +171,12 @@ impl Keeping {
         hash.finalize().into()
     }
 
-    async fn find(&self, store: &RecordStore, ticket: Ticket, call: &Call<'_>) -> Opened {
+    async fn find(
+        &self,
+        store: &RecordStore,
+        (ticket, is_current): (Ticket, bool),
+        call: &Call<'_>,
+    ) -> Opened {
         let name = ticket.digest();
         let found = match call.link {
             Some(link) => store.find(link, &name).await,
@@ -160,7 +195,8 @@ impl Keeping {
                 }
                 let last_seen = call.now.plus(left).minus(self.idle);
                 let kept = Kept::InStore { ticket, hint };
-                Opened::Open(Box::new(OpenSession { record, last_seen, kept }))
+                let is_under_old_key = !is_current || !self.cookies.is_current(&sealed);
+                Opened::Open(Box::new(OpenSession { record, last_seen, kept, is_under_old_key }))
             }
         }
     }
@@ -173,7 +209,7 @@ impl Keeping {
         call: &Call<'_>,
     ) -> Result<Vec<String>, KeepFailure> {
         let ticket = Ticket::of_moved(&record.session_id);
-        let mut lines = self.put(store, record, (ticket, true), call).await?;
+        let mut lines = self.put(store, record, (ticket, Put::New), call).await?;
         lines.extend(self.cookies.clear_record(call.jar));
         Ok(lines)
     }
@@ -182,13 +218,16 @@ impl Keeping {
         &self,
         store: &RecordStore,
         record: &SessionRecord,
-        (ticket, is_new): (Ticket, bool),
+        (ticket, put): (Ticket, Put),
         call: &Call<'_>,
     ) -> Result<Vec<String>, KeepFailure> {
         let (name, link) = (ticket.digest(), call.link.ok_or(KeepFailure::Unavailable)?);
         let sealed = self.cookies.seal_stored(record, &ticket)?;
         let hint = self.cookies.seal_hint(record, call.now);
-        let entry = if is_new { Some(self.entry(record, &name, call)?) } else { None };
+        let entry = match put {
+            Put::New | Put::Again => Some(self.entry(record, &name, call)?),
+            Put::Next => None,
+        };
         let it = Listing {
             generation: record.generation,
             sealed: &sealed,
@@ -198,7 +237,7 @@ impl Keeping {
             entry: entry.as_deref(),
             longest: Duration::from_secs(record.expires.seconds_after(call.now)),
         };
-        if !store.keep(link, &name, is_new, &it).await? {
+        if !store.keep(link, &name, put == Put::New, &it).await? {
             return Err(KeepFailure::Ended);
         }
         Ok(vec![self.cookies.seal_ticket(&ticket, record.expires, call.now)?])

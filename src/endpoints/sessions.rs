@@ -2,6 +2,7 @@
 //! An ended session's cookies are cleared; cookies under an unknown key are kept, so that a rollout logs nobody out.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::HttpResponse;
 use actix_web::http::header::{self, HeaderValue};
@@ -21,6 +22,11 @@ use crate::tokens::{
 
 /// When to try again during an outage of the store, seconds.
 const STORE_RETRY_AFTER: u32 = 5;
+
+/// An answer that comes later than this has seen its session too long ago to seal it again.
+const QUICK: Duration = Duration::from_secs(2);
+/// How long an answer may be on its way while no refresh may begin.
+const ON_ITS_WAY: Duration = Duration::from_secs(30);
 
 /// The sessions of one app.
 pub struct Sessions {
@@ -211,7 +217,32 @@ impl Sessions {
         if late || self.is_denied(&session.record) {
             return Vec::new();
         }
+        if session.is_under_old_key && self.cookies.is_touch_due(session, call.now) {
+            // Boxed: rare, and every call's future would be larger by it.
+            return Box::pin(self.touch_under_new_key(session, call)).await;
+        }
         self.keeping.touch(session, call).await
+    }
+
+    /// A sign of life that also brings the session under the key which seals now. Not when a newer generation is there or may
+    /// come before this answer arrives: it must not be overwritten.
+    async fn touch_under_new_key(&self, session: &OpenSession, call: &Call<'_>) -> Vec<String> {
+        let record = &session.record;
+        let (now, known) = (self.clock.now(), Arc::new(record.clone()));
+        let is_quick = call.now.plus(QUICK) >= now;
+        let stays = self.freshness(record, now.plus(ON_ITS_WAY)) == Freshness::Fresh;
+        if !is_quick || !stays {
+            return self.keeping.touch(session, call).await;
+        }
+        let newest = self.refresher.newest_of_all(&known).await;
+        if newest.is_some_and(|newest| newest.generation > record.generation) {
+            return self.keeping.touch(session, call).await;
+        }
+        match self.keeping.seal_again(session, call).await {
+            Ok(_) if self.is_denied(record) => Vec::new(),
+            Ok(lines) => lines,
+            Err(_) => self.keeping.touch(session, call).await,
+        }
     }
 
     /// What a failed refresh means for the request: a problem, and cookies to set.

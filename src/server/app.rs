@@ -20,7 +20,7 @@ use crate::guard::Guard;
 use crate::oidc::{OidcError, Provider};
 use crate::proxy::RouteTable;
 use crate::secret::Random;
-use crate::session::{Identity, KeyRing, SessionCookies, SessionError};
+use crate::session::{CounterOf, Identity, KeyRing, SessionCookies, SessionError};
 use crate::spa::{Spa, SpaError};
 use crate::store::{DenyFileError, DenyList, Redis, Seen, SessionNews, Tokens};
 use crate::telemetry::Metrics;
@@ -159,7 +159,9 @@ struct Common {
 }
 
 fn session_cookies(config: &AppConfig, shared: &Shared) -> Result<SessionCookies, SessionError> {
-    let ring = Arc::new(KeyRing::new(&config.session.keys)?);
+    let (app, metrics) = (config.id.clone(), shared.metrics.clone());
+    let counter: CounterOf = Box::new(move |key| metrics.key_seals(&app, key));
+    let ring = Arc::new(KeyRing::counted(&config.session.keys, counter)?);
     let identity = Identity {
         app_id: config.id.clone(),
         issuer: config.provider.issuer.clone(),

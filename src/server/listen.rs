@@ -17,6 +17,7 @@ use super::connections::{Busy, Connections};
 use super::control::{self, SocketError};
 use super::dispatch::dispatch;
 use super::provider_watch::watch;
+use super::reload::{self, Reload};
 use super::shutdown::{GOODBYE, Shutdown, Signals};
 use super::worker::Worker;
 use crate::clock::Clock;
@@ -48,11 +49,17 @@ pub enum ServeError {
 pub struct Running {
     pub address: SocketAddr,
     pub admin: Option<SocketAddr>,
+    reload: Reload,
     shutdown: Shutdown,
     task: JoinHandle<std::io::Result<()>>,
 }
 
 impl Running {
+    /// What changes it while it runs.
+    pub fn reload(&self) -> Reload {
+        self.reload.clone()
+    }
+
     /// Stops accepting, lets requests finish and streams end, and returns when all is down.
     pub async fn stop(self) {
         self.shutdown.graceful().await;
@@ -81,7 +88,7 @@ impl Running {
 /// # Errors
 /// An address in use, an app that cannot be built, or no usable certificate store.
 pub fn start(config: Config, clock: Clock, random: Random) -> Result<Running, ServeError> {
-    let metrics = Metrics::default();
+    let (metrics, rest) = (Metrics::default(), reload::rest(&config));
     let shared = Shared {
         control: tokio::runtime::Handle::current(),
         clock: clock.clone(),
@@ -104,6 +111,7 @@ pub fn start(config: Config, clock: Clock, random: Random) -> Result<Running, Se
     }
     let deny = apps.iter().map(|app| Arc::clone(&app.sessions.deny)).collect();
     let revocations = apps.iter().map(|app| Arc::clone(&app.sessions.revocations)).collect();
+    let reload = Reload { apps: Arc::clone(&apps), metrics: metrics.clone(), rest };
     let drain = Drain::default();
     let tls = Arc::new(tls_config()?);
     let (listener, address) = bind(config.server.listen, "server.listen")?;
@@ -130,7 +138,7 @@ pub fn start(config: Config, clock: Clock, random: Random) -> Result<Running, Se
     })?;
     let shutdown =
         Shutdown { handle: server.handle(), drain, metrics, timeout, deny, revocations, control };
-    Ok(Running { address, admin, shutdown, task: tokio::spawn(server) })
+    Ok(Running { address, admin, reload, shutdown, task: tokio::spawn(server) })
 }
 
 fn shared_store(

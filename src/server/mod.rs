@@ -10,6 +10,7 @@ mod dispatch;
 mod held_open;
 mod listen;
 mod provider_watch;
+pub mod reload;
 mod routes;
 mod shutdown;
 mod worker;

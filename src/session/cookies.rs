@@ -11,13 +11,15 @@ use smallvec::SmallVec;
 use super::SessionError;
 use super::codec::{decode_record, decode_timed, encode_record, encode_timed};
 use super::jar::{MOST_PLANTED, pairs, values};
-use super::key_ring::{Context, Identity, KeyRing, OpenFailure, Purpose, delimited};
+use super::key_ring::{
+    Context, Identity, KeyRing, Keys, KeysChanged, OpenFailure, Purpose, delimited,
+};
 use super::names::{MOST_CHUNKS, Names, is_reserved};
 use super::record::{SessionId, SessionRecord};
 use super::set_cookie::{Scope, delete, set};
 use super::ticket::Ticket;
 use crate::clock::Timestamp;
-use crate::config::SessionConfig;
+use crate::config::{CookieKey, SessionConfig};
 use crate::secret::{Random, Secret};
 
 /// Bytes of one cookie's value: with name and attributes well below the 4096 that browsers keep.
@@ -49,6 +51,8 @@ pub struct OpenSession {
     /// The last sign of life.
     pub last_seen: Timestamp,
     pub kept: Kept,
+    /// Another key has sealed it than the one which seals now: it should be sealed again before that one is retired.
+    pub is_under_old_key: bool,
 }
 
 /// Where an open session was found.
@@ -131,7 +135,8 @@ impl SessionCookies {
         if record.expires <= now || last_seen.plus(self.idle) <= now || from_the_future {
             return Opened::Expired;
         }
-        Opened::Open(Box::new(OpenSession { record, last_seen, kept: Kept::InCookies }))
+        let (kept, is_under_old_key) = (Kept::InCookies, !self.ring.is_current(&value));
+        Opened::Open(Box::new(OpenSession { record, last_seen, kept, is_under_old_key }))
     }
 
     /// The `Set-Cookie` lines for a new generation: chunks, activity, logout hint, and deletions of stale chunks.
@@ -179,10 +184,33 @@ impl SessionCookies {
         Ok(lines)
     }
 
-    /// A fresh activity cookie when the last sign of life is older than a tenth of the idle time.
+    /// Whether the last sign of life is older than a tenth of the idle time, so that another one is to be kept.
+    pub fn is_touch_due(&self, session: &OpenSession, now: Timestamp) -> bool {
+        session.last_seen.plus(self.idle / 10) <= now
+    }
+
+    /// A fresh activity cookie when one is due.
     pub fn touch(&self, session: &OpenSession, now: Timestamp) -> Option<String> {
-        let due = session.last_seen.plus(self.idle / 10);
-        if due > now { None } else { self.activity(&session.record, now).ok() }
+        let is_due = self.is_touch_due(session, now);
+        if is_due { self.activity(&session.record, now).ok() } else { None }
+    }
+
+    /// Prepares other keys for [`Self::install_keys`].
+    ///
+    /// # Errors
+    /// There is none, or two have ids that cannot be told apart.
+    pub fn prepare_keys(&self, keys: &[CookieKey]) -> Result<Keys, SessionError> {
+        self.ring.prepare(keys)
+    }
+
+    /// Exchanges the keys for every request from now on; what that changed.
+    pub fn install_keys(&self, keys: Keys) -> Option<KeysChanged> {
+        self.ring.install(keys)
+    }
+
+    /// Whether the key which seals now has sealed `value`, which has been opened.
+    pub fn is_current(&self, value: &str) -> bool {
+        self.ring.is_current(value)
     }
 
     /// Deletes every session cookie of ours that `jar` shows, and those that it cannot show here.

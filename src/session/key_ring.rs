@@ -1,6 +1,10 @@
-//! Which key seals and which keys open. One seals, any number open, so that rotation logs nobody out.
+//! Which key seals and which keys open. One seals, any number open, and all of them can be exchanged while requests run, so
+//! that rotation logs nobody out. Counts what each key seals.
 //! A value names its key; nothing is ever tried under several keys (AES-GCM does not commit to its key).
 
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
 use base64_simd::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest as _, Sha256};
@@ -8,13 +12,20 @@ use smallvec::SmallVec;
 
 use super::SessionError;
 use super::xaes::{NONCE, Xaes};
+use crate::audit::{self, Event};
 use crate::config::CookieKey;
 use crate::secret::Random;
+use crate::telemetry::Counter;
 
 /// The format of a sealed value: version ‖ key id ‖ nonce ‖ ciphertext ‖ tag, in base64url.
 const VERSION: u8 = 1;
 const KEY_ID: usize = 4;
 const HEADER: usize = 1 + KEY_ID + NONCE;
+/// How many seals of one key are worth a warning, long before any limit: random nonces of 192 bits are good for 2^80, but half of
+/// what plain AES-GCM would bear is a sign that a key is never rotated (KM-04).
+const WORN: u64 = 1 << 31;
+/// The characters of a value that name its version and its key.
+const NAMED_BY: usize = 8;
 /// Room for the additional data of an ordinary app without an allocation.
 const AAD: usize = 256;
 
@@ -68,10 +79,35 @@ pub enum OpenFailure {
 
 /// Prepared keys. The first seals, all open.
 pub struct KeyRing {
-    keys: Vec<RingKey>,
+    keys: ArcSwap<Keys>,
+    counter: CounterOf,
+    worn: u64,
+}
+
+/// Gives the counter of the seals of the key with this id.
+pub type CounterOf = Box<dyn Fn(&str) -> Counter + Send + Sync>;
+
+/// Keys that are ready to become the ring's: see [`KeyRing::prepare`].
+pub struct Keys(Vec<RingKey>);
+
+/// What became of a ring.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeysChanged {
+    /// The id of the key that seals now.
+    pub sealing: String,
+    /// Another key sealed before.
+    pub promoted: bool,
+    /// Ids of keys that open only from now on.
+    pub added: Vec<String>,
+    /// Ids of keys that open nothing any more.
+    pub retired: Vec<String>,
 }
 
 struct RingKey {
+    name: String,
+    /// Tells two keys apart that were given one id, which should not be.
+    print: [u8; 32],
+    seals: Counter,
     id: [u8; KEY_ID],
     /// By purpose, in the order of [`PURPOSES`].
     ciphers: Vec<PurposeKey>,
@@ -93,17 +129,60 @@ pub struct Context<'a> {
 
 impl KeyRing {
     /// Prepares `keys`; the first seals.
+    ///
+    /// # Errors
+    /// There is none, or two have ids that cannot be told apart.
     pub fn new(keys: &[CookieKey]) -> Result<Self, SessionError> {
-        let mut ring: Vec<RingKey> = Vec::with_capacity(keys.len());
-        for key in keys {
-            let id = key_id(&key.id);
-            if ring.iter().any(|other| other.id == id) {
-                return Err(SessionError::KeyIdCollision);
-            }
-            let ciphers = PURPOSES.iter().map(|(_, label)| purpose_key(key, id, label)).collect();
-            ring.push(RingKey { id, ciphers });
+        Self::counted(keys, Box::new(|_| Counter::default()))
+    }
+
+    /// The same; `counter` gives what counts the seals of a key.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn counted(keys: &[CookieKey], counter: CounterOf) -> Result<Self, SessionError> {
+        let keys = ArcSwap::from_pointee(prepared(keys, &counter)?);
+        Ok(Self { keys, counter, worn: WORN })
+    }
+
+    /// Prepares other keys; nothing changes yet.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn prepare(&self, keys: &[CookieKey]) -> Result<Keys, SessionError> {
+        prepared(keys, &self.counter)
+    }
+
+    /// Exchanges the keys for every thread at once. What is being opened or sealed at the moment goes on under those before.
+    /// `None` when they are the same.
+    pub fn install(&self, keys: Keys) -> Option<KeysChanged> {
+        let before = self.keys.load_full();
+        let named = |keys: &Keys, others: &Keys| -> Vec<String> {
+            let is_new = |key: &&RingKey| !others.0.iter().any(|other| other.print == key.print);
+            keys.0.iter().filter(is_new).map(|key| key.name.clone()).collect()
+        };
+        let promoted = before.0.first().map(|key| key.print) != keys.0.first().map(|key| key.print);
+        let changed = KeysChanged {
+            sealing: keys.0.first().map(|key| key.name.clone()).unwrap_or_default(),
+            promoted,
+            added: named(&keys, &before),
+            retired: named(&before, &keys),
+        };
+        if !promoted && changed.added.is_empty() && changed.retired.is_empty() {
+            return None;
         }
-        if ring.is_empty() { Err(SessionError::NoKey) } else { Ok(Self { keys: ring }) }
+        self.keys.store(Arc::new(keys));
+        Some(changed)
+    }
+
+    /// Whether `value` says that the key which seals now has sealed it. Believed only of what has been opened.
+    pub fn is_current(&self, value: &str) -> bool {
+        let named = value.get(..NAMED_BY).map(|text| URL_SAFE_NO_PAD.decode_to_vec(text));
+        let keys = self.keys.load();
+        match (named, keys.0.first()) {
+            (Some(Ok(bytes)), Some(key)) => bytes.get(1..=KEY_ID) == Some(&key.id[..]),
+            _ => false,
+        }
     }
 
     /// Seals `plain` for `purpose`.
@@ -114,7 +193,8 @@ impl KeyRing {
         context: Context<'_>,
         random: &Random,
     ) -> Result<String, SessionError> {
-        let key = self.keys.first().ok_or(SessionError::NoKey)?;
+        let keys = self.keys.load();
+        let key = keys.0.first().ok_or(SessionError::NoKey)?;
         let PurposeKey { cipher, head } =
             key.ciphers.get(purpose as usize).ok_or(SessionError::Seal)?;
         let nonce = random.bytes::<NONCE>();
@@ -124,6 +204,10 @@ impl KeyRing {
         value.extend_from_slice(&key.id);
         value.extend_from_slice(&nonce);
         value.extend_from_slice(&sealed);
+        if key.seals.inc() == self.worn {
+            tracing::warn!(key = key.name, "this cookie key has sealed very much: rotate it");
+            audit::record(&Event::KeyWorn { key: &key.name }, "");
+        }
         Ok(URL_SAFE_NO_PAD.encode_to_string(value))
     }
 
@@ -141,7 +225,8 @@ impl KeyRing {
         }
         let (&id, rest) = rest.split_first_chunk::<KEY_ID>().ok_or(OpenFailure::Invalid)?;
         let (&nonce, _) = rest.split_first_chunk::<NONCE>().ok_or(OpenFailure::Invalid)?;
-        let key = self.keys.iter().find(|key| key.id == id).ok_or(OpenFailure::Unknown)?;
+        let keys = self.keys.load();
+        let key = keys.0.iter().find(|key| key.id == id).ok_or(OpenFailure::Unknown)?;
         let PurposeKey { cipher, head } =
             key.ciphers.get(purpose as usize).ok_or(OpenFailure::Invalid)?;
         // One buffer from the cookie's text to the plain text, so that there is one to wipe.
@@ -149,6 +234,26 @@ impl KeyRing {
         cipher.open(&nonce, &mut bytes, &aad(head, context)).ok_or(OpenFailure::Invalid)?;
         Ok(bytes)
     }
+}
+
+fn prepared(keys: &[CookieKey], counter: &CounterOf) -> Result<Keys, SessionError> {
+    let mut ring: Vec<RingKey> = Vec::with_capacity(keys.len());
+    for key in keys {
+        let id = key_id(&key.id);
+        if ring.iter().any(|other| other.id == id) {
+            return Err(SessionError::KeyIdCollision);
+        }
+        let ciphers = PURPOSES.iter().map(|(_, label)| purpose_key(key, id, label)).collect();
+        let (name, print) = (key.id.clone(), print(key));
+        ring.push(RingKey { seals: counter(&name), name, print, id, ciphers });
+    }
+    if ring.is_empty() { Err(SessionError::NoKey) } else { Ok(Keys(ring)) }
+}
+
+/// A digest of id and key. Never leaves the process.
+fn print(key: &CookieKey) -> [u8; 32] {
+    let print = Sha256::new().chain_update(b"cloakroom key print ").chain_update(key.id.as_bytes());
+    print.chain_update([0]).chain_update(key.bytes.expose()).finalize().into()
 }
 
 fn aad(head: &[u8], context: Context<'_>) -> SmallVec<[u8; AAD]> {
@@ -188,3 +293,7 @@ fn key_id(id: &str) -> [u8; KEY_ID] {
     let [a, b, c, d, ..] = digest;
     [a, b, c, d]
 }
+
+#[cfg(test)]
+#[path = "key_ring_tests.rs"]
+mod tests;

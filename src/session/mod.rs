@@ -20,7 +20,7 @@ mod arbitrary_tests;
 mod tests;
 
 pub use cookies::{Kept, OpenSession, Opened, SessionCookies};
-pub use key_ring::{Identity, KeyRing};
+pub use key_ring::{CounterOf, Identity, KeyRing, Keys, KeysChanged};
 pub use login_cookie::LoginCookieError;
 pub use login_trail::LoginTrail;
 pub use logout_cookie::LogoutTicket;

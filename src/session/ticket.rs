@@ -51,11 +51,11 @@ impl std::fmt::Debug for Ticket {
 }
 
 impl SessionCookies {
-    /// The ticket in `jar`.
-    pub fn open_ticket(&self, jar: &[&str]) -> Option<Ticket> {
+    /// The ticket in `jar`, and whether the key which seals now has sealed it.
+    pub fn open_ticket(&self, jar: &[&str]) -> Option<(Ticket, bool)> {
         values(jar, &self.names.ticket).take(MOST_PLANTED).find_map(|value| {
             let plain = self.ring.open(Purpose::Ticket, value, self.context(None)).ok()?;
-            plain.try_into().ok().map(Ticket)
+            plain.try_into().ok().map(|bytes| (Ticket(bytes), self.ring.is_current(value)))
         })
     }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
-use prometheus_client::metrics::counter::Counter;
+pub use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
@@ -95,6 +95,26 @@ struct AppLabels {
     app: String,
 }
 
+/// A cookie key by its configured id.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct KeyLabels {
+    app: String,
+    key: String,
+}
+
+/// What became of an attempt to read the configuration again.
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, EncodeLabelValue)]
+pub enum ReloadResult {
+    Applied,
+    Unchanged,
+    Refused,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ReloadLabels {
+    result: ReloadResult,
+}
+
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct UpstreamLabels {
     upstream: String,
@@ -124,6 +144,8 @@ pub struct Metrics {
     redis_lost: Gauge,
     redis_failures: Counter,
     operator_ends: Family<WhomLabels, Counter>,
+    key_seals: Family<KeyLabels, Counter>,
+    reloads: Family<ReloadLabels, Counter>,
 }
 
 impl Default for Metrics {
@@ -148,6 +170,8 @@ impl Default for Metrics {
             redis_lost: Gauge::default(),
             redis_failures: Counter::default(),
             operator_ends: Family::default(),
+            key_seals: Family::default(),
+            reloads: Family::default(),
         }
     }
 }
@@ -176,6 +200,17 @@ impl Metrics {
     /// Counts a word of an operator that ended sessions.
     pub fn ended_by_operator(&self, whom: &'static str) {
         self.operator_ends.get_or_create(&WhomLabels { whom }).inc();
+    }
+
+    /// What counts the seals of a cookie key; app and key are named as in the configuration.
+    pub fn key_seals(&self, app: &str, key: &str) -> Counter {
+        let labels = KeyLabels { app: app.to_owned(), key: key.to_owned() };
+        self.key_seals.get_or_create_owned(&labels)
+    }
+
+    /// Counts an attempt to read the configuration again.
+    pub fn reload(&self, result: ReloadResult) {
+        self.reloads.get_or_create(&ReloadLabels { result }).inc();
     }
 
     /// Counts the end of a revocation.
@@ -266,6 +301,10 @@ impl Metrics {
         registry.register("backchannel_logouts", help, self.backchannel.clone());
         let help = "Times that operators have ended sessions, by whose";
         registry.register("ended_by_operator", help, self.operator_ends.clone());
+        let help = "Values sealed by a cookie key in this process";
+        registry.register("cookie_key_seals", help, self.key_seals.clone());
+        let help = "Attempts to read the configuration again, by result";
+        registry.register("reloads", help, self.reloads.clone());
         let help = "Revocations of ended sessions' tokens by result";
         registry.register("revocations", help, self.revocations.clone());
         registry.register("refusals", "Refused requests by problem code", self.refusals.clone());

@@ -4,4 +4,6 @@ mod logs;
 mod metrics;
 
 pub use logs::{Logs, init as init_logs};
-pub use metrics::{BackchannelResult, LoginResult, Metrics, RefreshResult, RevocationResult};
+pub use metrics::{
+    BackchannelResult, Counter, LoginResult, Metrics, RefreshResult, ReloadResult, RevocationResult,
+};

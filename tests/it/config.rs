@@ -343,7 +343,8 @@ fn keygen_writes_a_private_file_and_never_overwrites_one() {
 }
 
 #[test]
-fn keygen_help_teaches_the_rotation_in_two_steps() {
+fn keygen_help_teaches_the_rotation_in_three_steps() {
     let help = out(&cloakroom(&["keygen", "cookie", "--help"]));
-    assert!(help.contains("1. Open everywhere") && help.contains("2. Promote"), "{help}");
+    assert!(help.contains("1. Open everywhere"), "{help}");
+    assert!(help.contains("2. Promote") && help.contains("3. Retire"), "{help}");
 }

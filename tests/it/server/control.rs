@@ -16,7 +16,7 @@ use super::backchannel::{is_in, log_in_as};
 use super::deny_file::{folder, with_file};
 use super::events::Listening;
 use super::instances::{eventually, in_contact, shared, status, stop};
-use super::served::Served;
+use super::served::{SESSION, Served};
 use super::setup::{callback, hostile_op, hostile_with};
 use crate::support::browser::Browser;
 use crate::support::hostile_op::Endpoint;
@@ -151,7 +151,7 @@ async fn one_session_ends_by_its_name_in_the_audit_stream_which_says_who_ended_i
     let path = folder("named").join("control.sock");
     let op = hostile_op(Clock::system()).await;
     let more = format!("[control]\nsocket = \"{}\"\n", path.display());
-    let mut served = Served::start_with(&op, "json", &more).await;
+    let mut served = Served::start_with(&op, "json", (SESSION, &more)).await;
     let browsers = [Browser::new(), Browser::new()];
     for browser in &browsers {
         let page = served.send(browser, "GET", "/login", &LINK).await;
@@ -168,8 +168,8 @@ async fn one_session_ends_by_its_name_in_the_audit_stream_which_says_who_ended_i
     end(&path, &["--session", first["session"].as_str().unwrap()]).await;
     assert_eq!(served.send(&browsers[0], "GET", "/api/x", &FETCH).await.status, 401);
     assert_eq!(served.send(&browsers[1], "GET", "/session", &FETCH).await.status, 200);
-    let mode = std::fs::metadata(&path).unwrap().permissions().mode();
-    assert_eq!(mode & 0o777, 0o600);
+    let permissions = std::fs::metadata(&path).unwrap().permissions();
+    assert_eq!(permissions.mode() & 0o777, 0o600);
     let (log, _) = served.logs();
     let ended = lines(&log, "ended_by_operator");
     let uid =

@@ -16,6 +16,7 @@ mod guards;
 mod hostile;
 mod instances;
 mod instances_apart;
+mod key_rotation;
 mod login;
 mod logout;
 mod outage;

@@ -12,11 +12,15 @@ use crate::support::browser::{Browser, Page};
 use crate::support::hostile_op::HostileOp;
 use crate::support::stack::{CLIENT_ID, CLIENT_SECRET, KEY_ONE, free_port, write_config};
 
+/// The usual lines of `[session]`.
+pub const SESSION: &str = "keys = [{ id = \"one\", env = \"KEY_ONE\" }]";
+
 /// The process under test with everything that it was seen to write.
 pub struct Served {
     child: Child,
     pub app: String,
     pub admin: String,
+    config: PathBuf,
     log: PathBuf,
     /// Everything a script, a proxy or a log of addresses could see.
     pub seen: String,
@@ -25,11 +29,11 @@ pub struct Served {
 impl Served {
     /// Starts the command before `op`, with log lines in `format`.
     pub async fn start(op: &HostileOp, format: &str) -> Self {
-        Self::start_with(op, format, "").await
+        Self::start_with(op, format, (SESSION, "")).await
     }
 
-    /// The same, with further sections.
-    pub async fn start_with(op: &HostileOp, format: &str, more: &str) -> Self {
+    /// The same, with other lines for `[session]` and further sections.
+    pub async fn start_with(op: &HostileOp, format: &str, (session, more): (&str, &str)) -> Self {
         let (port, admin) = (free_port(), free_port());
         let text = format!(
             r#"
@@ -50,7 +54,7 @@ userinfo = true
 [login]
 loop_limit = 100
 [session]
-keys = [{{ id = "one", env = "KEY_ONE" }}]
+{session}
 [[routes]]
 path = "/api"
 upstream = "http://{}"
@@ -59,9 +63,10 @@ upstream = "http://{}"
             op.issuer, op.address
         );
         let log = std::env::temp_dir().join(format!("cloakroom-canary-{port}.log"));
+        let config = write_config(&text);
         let child = Command::new(env!("CARGO_BIN_EXE_cloakroom"))
             .args(["serve", "--config"])
-            .arg(write_config(&text))
+            .arg(&config)
             .env("CLIENT_SECRET", CLIENT_SECRET)
             .env("KEY_ONE", KEY_ONE)
             .stdout(Stdio::null())
@@ -71,7 +76,7 @@ upstream = "http://{}"
             .unwrap();
         let (app, admin) =
             (format!("http://localhost:{port}"), format!("http://127.0.0.1:{admin}"));
-        let served = Self { child, app, admin, log, seen: String::new() };
+        let served = Self { child, app, admin, config, log, seen: String::new() };
         served.wait().await;
         served
     }
@@ -121,6 +126,20 @@ upstream = "http://{}"
         answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_default()
     }
 
+    /// Writes its configuration anew, with `from` replaced by `to`.
+    pub fn rewrite(&self, from: &str, to: &str) {
+        let text = std::fs::read_to_string(&self.config).unwrap();
+        assert!(text.contains(from), "no {from} in {text}");
+        std::fs::write(&self.config, text.replacen(from, to, 1)).unwrap();
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("kill").args([&format!("-{name}"), &pid]).status().unwrap();
+        assert!(sent.success());
+    }
+
     /// What it has logged so far.
     pub fn log_so_far(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap()
@@ -128,8 +147,7 @@ upstream = "http://{}"
 
     /// Stops the process; gives its log, and everything that was seen.
     pub fn logs(mut self) -> (String, String) {
-        let pid = self.child.id().to_string();
-        Command::new("kill").args(["-TERM", &pid]).status().unwrap();
+        self.signal("TERM");
         let ended = self.child.wait().unwrap();
         let logs = std::fs::read_to_string(&self.log).unwrap();
         std::fs::remove_file(&self.log).unwrap();
