@@ -1,6 +1,8 @@
 //! What a session is known by to the deny list: its own id, the authorization server's session, and its user. All of them
 //! as digests, so that neither the list nor its file holds anything that opens a session or names a user.
 
+use std::sync::LazyLock;
+
 use sha2::{Digest as _, Sha256};
 
 use crate::clock::Timestamp;
@@ -50,7 +52,8 @@ impl Key {
 
     /// Every session there is.
     pub(super) fn everybody() -> Self {
-        Self::of(&[b"everybody"])
+        static EVERYBODY: LazyLock<Key> = LazyLock::new(|| Key::of(&[b"everybody"]));
+        *EVERYBODY
     }
 
     fn of(parts: &[&[u8]]) -> Self {
