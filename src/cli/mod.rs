@@ -3,6 +3,7 @@
 pub mod check;
 #[cfg(feature = "dev")]
 pub mod dev;
+pub mod doctor;
 pub mod keygen;
 pub mod serve;
 pub mod sessions;
@@ -40,6 +41,8 @@ enum Command {
     Dev(dev::DevArgs),
     /// Check a configuration and print every problem at once; exit 1 if there is any.
     Check(ConfigArgs),
+    /// Try what a configuration depends on (authorization server, client, clock, Redis, upstreams), and say how to mend it.
+    Doctor(doctor::DoctorArgs),
     /// Make a new key; never overwrites a file.
     Keygen(keygen::KeygenArgs),
     /// End sessions of a running process.
@@ -80,6 +83,7 @@ pub fn run(cli: Cli) -> ExitCode {
         #[cfg(feature = "dev")]
         Command::Dev(args) => dev::run(args),
         Command::Check(args) => check::run(&args.sources()),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Keygen(args) => keygen::run(&args),
         Command::Sessions(args) => sessions::run(args),
     }

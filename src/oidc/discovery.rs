@@ -2,14 +2,16 @@
 //! A failed refetch never takes away metadata that works; a failing server is asked again only after a pause.
 
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use serde_json::{Map, Value};
 use tokio::sync::{Mutex, MutexGuard};
 use url::Url;
 
 use super::error::{ConfigFault, OidcError};
 use super::http::Http;
 use super::issuer::Issuer;
+use super::json;
 use super::metadata::{Metadata, Overrides};
 use crate::clock::{Clock, Timestamp};
 use crate::config::ProviderConfig;
@@ -79,7 +81,7 @@ impl Discovery {
             return settled;
         }
         let fetched = self.fetch(http).await;
-        self.learn(fetched)
+        self.learn(fetched.map(|(metadata, ..)| metadata))
     }
 
     /// What can be said without a fetch.
@@ -103,7 +105,11 @@ impl Discovery {
         }
     }
 
-    async fn fetch(&self, http: &Http) -> Result<Metadata, OidcError> {
+    /// Fetches the document: what we use of it, all of it, and when it was given out.
+    pub(super) async fn fetch(
+        &self,
+        http: &Http,
+    ) -> Result<(Metadata, Map<String, Value>, Option<SystemTime>), OidcError> {
         let answer = http
             .get(&self.url, "application/json", None)
             .await
@@ -114,7 +120,9 @@ impl Discovery {
         if !answer.is("application/json") {
             return Err(OidcError::DiscoveryInvalid);
         }
-        Metadata::parse(&answer.body, &self.issuer, &self.overrides)
+        let document = json::object(&answer.body).map_err(|_| OidcError::DiscoveryInvalid)?;
+        let metadata = Metadata::of(&document, &self.issuer, &self.overrides)?;
+        Ok((metadata, document, answer.date))
     }
 
     fn learn(&self, fetched: Result<Metadata, OidcError>) -> Result<Arc<Metadata>, OidcError> {

@@ -2,7 +2,7 @@
 //! Never follows a redirect, never repeats a request, never reads proxy settings from the environment.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use reqwest::header::{self, HeaderValue};
 use reqwest::{Certificate, Client, Proxy, Request, Response, redirect, retry};
@@ -37,6 +37,8 @@ pub(super) struct Answer {
     pub(super) status: u16,
     /// Media type, lower case, without parameters.
     media_type: String,
+    /// When it was made, by the other side's clock.
+    pub(super) date: Option<SystemTime>,
     pub(super) body: Vec<u8>,
 }
 
@@ -59,7 +61,8 @@ impl Answer {
 #[cfg(test)]
 impl Answer {
     pub(super) fn for_test(status: u16, media_type: &str, body: &[u8]) -> Self {
-        Self { status, media_type: media_type.to_owned(), body: body.to_vec() }
+        let media_type = media_type.to_owned();
+        Self { status, media_type, date: None, body: body.to_vec() }
     }
 }
 
@@ -136,9 +139,11 @@ impl Http {
             tokio::time::timeout(self.deadline, head).await.map_err(gone)?.map_err(gone)?;
         let status = response.status().as_u16();
         let media_type = media_type(&response);
+        let date = response.headers().get(header::DATE).and_then(|date| date.to_str().ok());
+        let date = date.and_then(|date| httpdate::parse_http_date(date).ok());
         let body = read(response);
         let body = tokio::time::timeout(self.deadline, body).await.map_err(gone)??;
-        Ok(Answer { status, media_type, body })
+        Ok(Answer { status, media_type, date, body })
     }
 }
 

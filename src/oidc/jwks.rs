@@ -56,6 +56,11 @@ impl KeySet {
         }
     }
 
+    /// How many keys can be used.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// The keys that may have made a signature by `algorithm`; with a `kid` only those of that id, which may be several.
     pub(super) fn candidates<'a>(
         &'a self,

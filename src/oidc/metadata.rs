@@ -7,7 +7,6 @@ use url::Url;
 use super::authorization::is_protocol_parameter;
 use super::error::{ConfigFault, OidcError};
 use super::issuer::Issuer;
-use super::json;
 use crate::config::EndpointOverrides;
 
 /// What we use of a discovery document, with the configured overrides applied.
@@ -57,20 +56,19 @@ impl Overrides {
 }
 
 impl Metadata {
-    /// Parses a document fetched for `issuer`.
-    pub(super) fn parse(
-        document: &[u8],
+    /// Reads a document fetched for `issuer`.
+    pub(super) fn of(
+        document: &Map<String, Value>,
         issuer: &Issuer,
         overrides: &Overrides,
     ) -> Result<Self, OidcError> {
-        let document = json::object(document).map_err(|_| OidcError::DiscoveryInvalid)?;
         match document.get("issuer") {
             Some(Value::String(name)) if issuer.is_in_metadata(name) => {}
             _ => return Err(OidcError::IssuerMismatch),
         }
         let find = |name: &str, wins: &Option<Url>| match wins {
             Some(url) => Ok(Some(url.clone())),
-            None => endpoint(&document, name, issuer),
+            None => endpoint(document, name, issuer),
         };
         let need =
             |name: &str, wins: &Option<Url>| find(name, wins)?.ok_or(OidcError::EndpointInvalid);
@@ -134,7 +132,7 @@ mod tests {
     fn parse(document: &Value, overrides: &EndpointOverrides) -> Result<Metadata, OidcError> {
         let issuer = Issuer::new(ISSUER, None, &[]).unwrap();
         let overrides = Overrides::new(overrides, &issuer).unwrap();
-        Metadata::parse(document.to_string().as_bytes(), &issuer, &overrides)
+        Metadata::of(document.as_object().unwrap(), &issuer, &overrides)
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -17,7 +18,7 @@ use rustls::sign::SingleCertAndKey;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::{JoinHandle, spawn_local, unconstrained};
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use tokio_rustls::TlsConnector;
 
 use hyper::client::conn::http1::{Builder, SendRequest};
@@ -26,7 +27,7 @@ use hyper_util::rt::TokioIo;
 use super::error::ProxyError;
 use super::relay::Relay;
 use super::upload::Upload;
-use crate::config::Trust;
+use crate::config::{Trust, Upstream};
 
 /// The largest response head, bytes. Also bounds the read buffer of a connection.
 const MOST_HEAD_BYTES: usize = 64 * 1024;
@@ -189,6 +190,20 @@ pub async fn connect(
     let name = ServerName::try_from(host.to_owned()).map_err(|_| ProxyError::Tls)?;
     let stream = tls.connect(name, tcp).await.map_err(|_| ProxyError::Tls)?;
     handshake(stream, purpose).await
+}
+
+/// Whether an upstream can be reached as a call would reach it, within `limit`; sends no request.
+///
+/// # Errors
+/// Name or port, TLS, or time.
+pub async fn reach(
+    upstream: &Upstream,
+    system: &Arc<ClientConfig>,
+    limit: Duration,
+) -> Result<(), ProxyError> {
+    let tls = upstream.tls.then(|| connector(upstream.trust.as_deref(), system));
+    let opening = connect((&upstream.host, upstream.port), tls.as_ref(), Purpose::Exchanges);
+    timeout(limit, opening).await.map_err(|_| ProxyError::Timeout)?.map(drop)
 }
 
 /// Speaks HTTP/1.1 over `stream`.

@@ -34,6 +34,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use crate::config::PublicUrl;
 use crate::secret::Secret;
 
+pub use connect::reach;
 pub use drain::{Drain, Phase};
 pub use error::ProxyError;
 pub use path::{NormalPath, PathError};

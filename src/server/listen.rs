@@ -88,7 +88,8 @@ impl Running {
 /// # Errors
 /// An address in use, an app that cannot be built, or no usable certificate store.
 pub fn start(config: Config, clock: Clock, random: Random) -> Result<Running, ServeError> {
-    let (metrics, rest) = (Metrics::default(), reload::rest(&config));
+    let (metrics, taken) = (Metrics::default(), reload::whole(&config));
+    let rest = reload::rest(&config);
     let shared = Shared {
         control: tokio::runtime::Handle::current(),
         clock: clock.clone(),
@@ -111,7 +112,7 @@ pub fn start(config: Config, clock: Clock, random: Random) -> Result<Running, Se
     }
     let deny = apps.iter().map(|app| Arc::clone(&app.sessions.deny)).collect();
     let revocations = apps.iter().map(|app| Arc::clone(&app.sessions.revocations)).collect();
-    let reload = Reload { apps: Arc::clone(&apps), metrics: metrics.clone(), rest };
+    let reload = Reload { apps: Arc::clone(&apps), metrics: metrics.clone(), taken, rest };
     let drain = Drain::default();
     let tls = Arc::new(tls_config()?);
     let (listener, address) = bind(config.server.listen, "server.listen")?;
@@ -231,7 +232,7 @@ fn bind(address: SocketAddr, key: &'static str) -> Result<(TcpListener, SocketAd
 }
 
 /// Upstream certificates are verified against the system's roots; there is no switch to skip it (PX-17).
-fn tls_config() -> Result<rustls::ClientConfig, ServeError> {
+pub(super) fn tls_config() -> Result<rustls::ClientConfig, ServeError> {
     use rustls_platform_verifier::BuilderVerifierExt as _;
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = rustls::ClientConfig::builder_with_provider(provider)

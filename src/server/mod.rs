@@ -7,6 +7,7 @@ mod connections;
 pub mod control;
 mod descriptors;
 mod dispatch;
+mod examine;
 mod held_open;
 mod listen;
 mod provider_watch;
@@ -17,4 +18,5 @@ mod worker;
 
 pub use app::{App, BuildError};
 pub use descriptors::raise_limit;
+pub use examine::{Finding, Level, examine};
 pub use listen::{Running, ServeError, start};

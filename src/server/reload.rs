@@ -23,7 +23,8 @@ pub const LOOK: Duration = Duration::from_secs(10);
 pub struct Reload {
     pub(super) apps: Arc<Vec<App>>,
     pub(super) metrics: Metrics,
-    /// Of the settings that a restart would take.
+    /// Of the settings that the process was started with, and of those among them that only a restart would take.
+    pub(super) taken: Print,
     pub(super) rest: Print,
 }
 
@@ -45,7 +46,7 @@ impl Reload {
         let mut hangup = signal(SignalKind::hangup())?;
         let mut looks = interval_at(Instant::now() + look, look);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut known = read(&sources).await.map(|read| read.print);
+        let mut known = self.taken;
         let mut before = known;
         loop {
             let is_asked = tokio::select! {
@@ -54,10 +55,10 @@ impl Reload {
             };
             let Some(Read { result, print }) = read(&sources).await else { continue };
             // Seen twice alike, nobody is writing it just now.
-            let is_settled = before == Some(print);
-            before = Some(print);
-            if is_asked || (is_settled && known != Some(print)) {
-                known = Some(print);
+            let is_settled = before == print;
+            before = print;
+            if is_asked || (is_settled && known != print) {
+                known = print;
                 self.take(result);
             }
         }
@@ -143,7 +144,7 @@ async fn read(sources: &Sources) -> Option<Read> {
 }
 
 /// A digest of everything.
-fn whole(config: &Config) -> Print {
+pub(super) fn whole(config: &Config) -> Print {
     let keys = config.apps.iter().flat_map(|app| &app.session.keys);
     let hash = keys.fold(Sha256::new().chain_update(rest(config)), |hash, key| {
         hash.chain_update(key.id.as_bytes()).chain_update([0]).chain_update(key.bytes.expose())

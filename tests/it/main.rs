@@ -14,6 +14,9 @@ mod coverage;
 #[cfg(feature = "dev")]
 mod dev_stack;
 #[cfg(test)]
+#[cfg(feature = "dev")]
+mod doctor;
+#[cfg(test)]
 mod oidc;
 #[cfg(test)]
 mod oidc_provider;

@@ -56,6 +56,20 @@ impl Redis {
         self.feed.start();
     }
 
+    /// Asks it for its version and for what it does when its memory is full (`None`: it does not say).
+    ///
+    /// # Errors
+    /// It does not answer, or refuses this user.
+    pub async fn examine(&self) -> Result<(String, Option<String>), StoreError> {
+        let asked = redis::pipe().cmd("INFO").to_owned();
+        let (info,): (String,) = self.link.ask(&asked).await?;
+        let value = |name: &str| {
+            let line = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+            line.map(|value| value.trim().to_owned())
+        };
+        Ok((value("redis_version").unwrap_or_default(), value("maxmemory_policy")))
+    }
+
     /// How well this process knows which sessions have ended.
     pub fn contact(&self) -> Contact {
         self.feed.contact()

@@ -28,7 +28,7 @@ mod revocations;
 mod served;
 mod server_side;
 mod session;
-mod setup;
+pub mod setup;
 mod shutdown;
 mod slow_clients;
 mod streams;
