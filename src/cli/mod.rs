@@ -1,9 +1,11 @@
 //! The command line: one file per command. Prints for people; decides nothing about requests.
 
 pub mod check;
+mod control_client;
 #[cfg(feature = "dev")]
 pub mod dev;
 pub mod doctor;
+pub mod explain;
 pub mod keygen;
 pub mod serve;
 pub mod sessions;
@@ -43,6 +45,8 @@ enum Command {
     Check(ConfigArgs),
     /// Try what a configuration depends on (authorization server, client, clock, Redis, upstreams), and say how to mend it.
     Doctor(doctor::DoctorArgs),
+    /// Say what an error code means, or why a running process has refused a request, and how to mend it.
+    Explain(explain::ExplainArgs),
     /// Make a new key; never overwrites a file.
     Keygen(keygen::KeygenArgs),
     /// End sessions of a running process.
@@ -84,6 +88,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Dev(args) => dev::run(args),
         Command::Check(args) => check::run(&args.sources()),
         Command::Doctor(args) => doctor::run(&args),
+        Command::Explain(args) => explain::run(args),
         Command::Keygen(args) => keygen::run(&args),
         Command::Sessions(args) => sessions::run(args),
     }

@@ -2,22 +2,12 @@
 //! reached. Decides nothing: the process does.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use http_body_util::{BodyExt as _, Full};
-use hyper::body::Bytes;
-use hyper_util::rt::TokioIo;
-use tokio::net::UnixStream;
-use tokio::time::timeout;
 
-use super::ConfigArgs;
+use super::control_client::{NOT_UNDERSTOOD, ProcessArgs, ask};
 use crate::server::control::{EndSessions, EndedIn, Selection};
-
-/// A process that does not answer for so long is stuck: longer than it waits for Redis.
-const ANSWERS: Duration = Duration::from_secs(30);
 
 /// Options of `cloakroom sessions`.
 #[derive(Debug, Args)]
@@ -73,18 +63,6 @@ struct WhomArgs {
     everybody: bool,
 }
 
-/// The process that is meant.
-#[derive(Debug, Args)]
-#[group(required = true, multiple = false)]
-struct ProcessArgs {
-    /// Its control socket.
-    #[arg(long, value_name = "PATH")]
-    socket: Option<PathBuf>,
-    /// Its configuration file, which names the socket (`control.socket`).
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-}
-
 /// Does what was asked for.
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "a person reads this")]
 pub fn run(args: SessionsArgs) -> ExitCode {
@@ -106,11 +84,8 @@ fn end(args: EndArgs) -> Result<String, String> {
     let whom = args.whom.selection().ok_or("say whose sessions")?;
     let asked = EndSessions { app: args.app, issuer: args.issuer, whom };
     let body = serde_json::to_vec(&asked).map_err(|error| error.to_string())?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| format!("cannot start: {error}"))?;
-    let answer = runtime.block_on(async { timeout(ANSWERS, post(&socket, body)).await });
-    let answer = answer.map_err(|_| "the process does not answer".to_owned())??;
-    let ended = serde_json::from_value(answer).map_err(|_| "the answer is not understood")?;
+    let answer = ask(&socket, ("POST", "/sessions/end"), body, "ended")?;
+    let ended = serde_json::from_value(answer).map_err(|_| NOT_UNDERSTOOD)?;
     Ok(report(&asked.whom, ended))
 }
 
@@ -120,50 +95,6 @@ impl WhomArgs {
         let named = named.or(self.session.map(Selection::Session));
         let named = named.or(self.op_session.map(Selection::OpSession));
         named.or(self.everybody.then_some(Selection::Everybody))
-    }
-}
-
-impl ProcessArgs {
-    fn socket(self) -> Result<PathBuf, String> {
-        if let Some(path) = self.socket {
-            return Ok(path);
-        }
-        let config = self.config.ok_or("name the process")?;
-        let sources = ConfigArgs { config, set: Vec::new() }.sources();
-        let config = super::load(&sources).ok_or("the configuration has to be mended first")?;
-        config.control.socket.ok_or_else(|| {
-            "control.socket is not set: name a path there and start the process again".to_owned()
-        })
-    }
-}
-
-/// Sends the request; gives the member `ended` of the answer.
-async fn post(socket: &PathBuf, body: Vec<u8>) -> Result<serde_json::Value, String> {
-    let stream = UnixStream::connect(socket).await.map_err(|error| {
-        let path = socket.display();
-        format!("no process answers at {path} ({error}); is it running, and are you its user?")
-    })?;
-    let broken = |error: hyper::Error| format!("the connection broke: {error}");
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
-    tokio::spawn(connection);
-    let request = hyper::Request::post("/sessions/end")
-        .header("host", "control")
-        .header("content-type", "application/json")
-        .body(Full::new(Bytes::from(body)))
-        .map_err(|error| error.to_string())?;
-    let response = sender.send_request(request).await.map_err(broken)?;
-    let is_good = response.status().is_success();
-    let body = response.into_body().collect().await.map_err(broken)?.to_bytes();
-    let mut answer: serde_json::Value =
-        serde_json::from_slice(&body).map_err(|_| "the answer is not understood".to_owned())?;
-    let member =
-        |answer: &mut serde_json::Value, name| answer.get_mut(name).map(serde_json::Value::take);
-    match member(&mut answer, "ended").filter(|_| is_good) {
-        Some(ended) => Ok(ended),
-        None => Err(member(&mut answer, "error")
-            .and_then(|error| error.as_str().map(ToOwned::to_owned))
-            .unwrap_or_else(|| "the process refused".to_owned())),
     }
 }
 

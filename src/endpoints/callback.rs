@@ -17,7 +17,7 @@ use crate::session::{
     LoginAttempt, LoginCookieError, LoginTrail, Opened, Replaced, SessionId, SessionRecord,
 };
 use crate::store::{Tokens, Whom};
-use crate::telemetry::LoginResult;
+use crate::telemetry::{LoginResult, Refused};
 use crate::tokens::{Ended, landed};
 
 /// Answers by a redirect to where the user was going, or to the app's error page.
@@ -280,6 +280,15 @@ fn failed(
 ) -> Result<HttpResponse, Problem> {
     flow.metrics.login(LoginResult::Failed);
     audit::record(&Event::LoginFailed { code: error.as_str() }, call.request_id);
+    flow.refusals.remember(Refused {
+        request_id: call.request_id.to_owned(),
+        at: call.now.0,
+        app: Some(flow.app_id.clone()),
+        code: error.as_str().to_owned(),
+        method: call.request.method().to_string(),
+        path: call.request.path().to_owned(),
+        seen: seen(call, flow, attempt),
+    });
     if flow.loops.fails(call.browser(), call.now) {
         return Err(Problem::new(Code::LoginLoop).with_cause(error));
     }
@@ -314,6 +323,24 @@ fn login_code(error: OidcError) -> AuthError {
         OidcError::InvalidGrant => AuthError::CodeRejected,
         _ => AuthError::LoginFailed,
     }
+}
+
+/// What of a failed callback bears on the failure.
+fn seen(call: &Call<'_>, flow: &LoginFlow, attempt: Option<&LoginAttempt>) -> Vec<String> {
+    let cookies = flow.cookies.describe(call.jar);
+    let names: Vec<String> = call.query().into_iter().map(|(name, _)| name).collect();
+    let has = |name: &str| names.iter().any(|known| known == name);
+    let known = ["code", "state", "iss", "error"].into_iter().filter(|name| has(name));
+    vec![
+        format!("parameters: {}", known.collect::<Vec<_>>().join(" ")),
+        format!("login cookies: {}; other cookies: {}", cookies.logins, cookies.others),
+        match attempt {
+            Some(attempt) => {
+                format!("the login began {} s before", call.now.seconds_after(attempt.started))
+            }
+            None => "no login cookie of this state opens".to_owned(),
+        },
+    ]
 }
 
 async fn is_logged_in(call: &Call<'_>, flow: &LoginFlow) -> bool {

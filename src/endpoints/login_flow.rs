@@ -17,7 +17,7 @@ use crate::oidc::Provider;
 use crate::secret::{Random, Secret};
 use crate::session::{SessionCookies, SessionRecord};
 use crate::store::{Claims, DenyList, Seen};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, Refusals};
 use crate::tokens::{Flights, Revocations};
 
 /// The login of one app.
@@ -43,6 +43,9 @@ pub struct LoginFlow {
     /// The same at other instances.
     pub used_elsewhere: Option<Claims>,
     pub loops: LoopWatch,
+    pub app_id: String,
+    /// Where failed logins are remembered.
+    pub refusals: Refusals,
     pub revocations: Arc<Revocations>,
     pub control: Handle,
     pub clock: Clock,

@@ -23,7 +23,7 @@ use crate::secret::Random;
 use crate::session::{CounterOf, Identity, KeyRing, SessionCookies, SessionError};
 use crate::spa::{Spa, SpaError};
 use crate::store::{DenyFileError, DenyList, Redis, Seen, SessionNews, Tokens};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, Refusals};
 use crate::tokens::{Flights, Refresher, RefusedTokens, Revocations, SharedRefreshes};
 
 /// How long a finished exchange answers a repeated callback of the same login.
@@ -77,6 +77,8 @@ pub struct Shared {
     pub clock: Clock,
     pub random: Random,
     pub metrics: Metrics,
+    /// What was refused lately, and why.
+    pub refusals: Refusals,
     /// What other instances share with this one.
     pub redis: Option<Arc<Redis>>,
 }
@@ -230,6 +232,8 @@ fn login_flow(config: &AppConfig, common: &Common, shared: &Shared) -> LoginFlow
         used: Seen::default(),
         used_elsewhere: shared.redis.as_ref().map(|redis| redis.claims(&config.id, "login")),
         loops: LoopWatch::new(&config.login),
+        app_id: config.id.clone(),
+        refusals: shared.refusals.clone(),
         revocations: Arc::clone(&common.revocations),
         config: config.login.clone(),
         random: shared.random.clone(),

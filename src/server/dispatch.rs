@@ -13,12 +13,14 @@ use futures_util::FutureExt as _;
 
 use super::app::App;
 use super::routes::route;
+use super::seen::seen;
 use super::worker::Worker;
 use crate::audit::{self, Event};
 use crate::edge::headers::Kind;
 use crate::edge::{Code, Problem, client_ip, headers};
 use crate::endpoints::{Call, Seen, peer, set_cookies, wants_page};
 use crate::guard::Cors;
+use crate::telemetry::Refused;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -80,7 +82,7 @@ async fn answer(worker: &Worker, request: &HttpRequest, body: Payload, id: &str)
             Ok(response) => response,
             Err((problem, cookies)) => {
                 let problem = problem.with_home(&app.login.app_origin);
-                refuse(&call, worker, &problem, cookies)
+                refuse(&call, (worker, app), &problem, cookies)
             }
         },
     };
@@ -95,6 +97,16 @@ fn foreign_host(worker: &Worker, request: &HttpRequest, id: &str) -> HttpRespons
     let code = Code::ForbiddenHost;
     worker.shared.metrics.refusal(code.as_str());
     audit::record(&Event::Refused { code: code.as_str(), route: request.path() }, id);
+    let served: Vec<&str> = worker.apps.iter().map(|app| app.public.host.as_str()).collect();
+    worker.shared.refusals.remember(Refused {
+        request_id: id.to_owned(),
+        at: worker.shared.clock.now().0,
+        app: None,
+        code: code.as_str().to_owned(),
+        method: request.method().to_string(),
+        path: request.path().to_owned(),
+        seen: vec![format!("host: another one than {}", served.join(", "))],
+    });
     let problem = match &worker.apps[..] {
         [app] => Problem::new(code).with_home(&app.login.app_origin),
         _ => Problem::new(code),
@@ -111,7 +123,7 @@ fn host(request: &HttpRequest) -> Option<&str> {
 
 fn refuse(
     call: &Call<'_>,
-    worker: &Worker,
+    (worker, app): (&Worker, &App),
     problem: &Problem,
     cookies: Vec<String>,
 ) -> HttpResponse {
@@ -120,6 +132,15 @@ fn refuse(
     if code.starts_with("csrf") || code.starts_with("forbidden") || code == "login_loop" {
         audit::record(&Event::Refused { code, route: call.request.path() }, call.request_id);
     }
+    worker.shared.refusals.remember(Refused {
+        request_id: call.request_id.to_owned(),
+        at: call.now.0,
+        app: Some(app.id.clone()),
+        code: code.to_owned(),
+        method: call.request.method().to_string(),
+        path: call.request.path().to_owned(),
+        seen: seen(call, app),
+    });
     let mut response = problem.response(call.request_id, call.is_navigation());
     set_cookies(&mut response, cookies);
     response

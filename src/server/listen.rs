@@ -26,7 +26,7 @@ use crate::edge::RequestIds;
 use crate::proxy::{Drain, Pool};
 use crate::secret::Random;
 use crate::store::{Redis, StoreError};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, Refusals};
 
 /// Why the server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -95,6 +95,7 @@ pub fn start(config: Config, clock: Clock, random: Random) -> Result<Running, Se
         clock: clock.clone(),
         random,
         metrics: metrics.clone(),
+        refusals: Refusals::default(),
         redis: config.redis.map(|redis| shared_store(redis, &clock, &metrics)).transpose()?,
     };
     let mut apps = Vec::with_capacity(config.apps.len());
@@ -128,7 +129,11 @@ pub fn start(config: Config, clock: Clock, random: Random) -> Result<Running, Se
     };
     let timeout = config.server.shutdown_timeout;
     let control = match &config.control.socket {
-        Some(path) => Some(control::start(path, Arc::clone(&apps), metrics.clone())?),
+        Some(path) => Some(control::start(
+            path,
+            Arc::clone(&apps),
+            (metrics.clone(), shared.refusals.clone()),
+        )?),
         None => None,
     };
     let parts = Parts { apps, tls, shared, drain: drain.clone() };

@@ -314,7 +314,7 @@ impl SessionCookies {
     }
 
     /// The digits behind our name, whether we would write them so or not.
-    fn chunk_number<'a>(&self, name: &'a str) -> Option<&'a str> {
+    pub(super) fn chunk_number<'a>(&self, name: &'a str) -> Option<&'a str> {
         let number = name.strip_prefix(self.names.record.as_str())?;
         let is_number = (1..=LONGEST_NUMBER).contains(&number.len())
             && number.bytes().all(|b| b.is_ascii_digit());

@@ -10,6 +10,7 @@ mod logout_cookie;
 mod names;
 mod record;
 mod set_cookie;
+mod shown;
 mod stored;
 mod ticket;
 mod xaes;
@@ -25,6 +26,7 @@ pub use login_cookie::LoginCookieError;
 pub use login_trail::LoginTrail;
 pub use logout_cookie::LogoutTicket;
 pub use record::{LoginAttempt, Replaced, SessionId, SessionRecord};
+pub use shown::CookiesShown;
 pub use ticket::Ticket;
 
 /// Why something cannot be sealed, or a key ring cannot be built.

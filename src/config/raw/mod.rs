@@ -128,7 +128,8 @@ impl Default for RawAdmin {
     }
 }
 
-/// The socket through which those who run the process change what it does, e.g. `cloakroom sessions end`.
+/// The socket through which those who run the process change what it does and learn why: `cloakroom sessions end`,
+/// `cloakroom explain`.
 #[derive(Default, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RawControl {

@@ -5,6 +5,7 @@
 mod end_sessions;
 mod socket;
 
+use std::future::ready;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -14,7 +15,7 @@ use actix_web::{App as ActixApp, HttpRequest, HttpResponse, HttpServer, web};
 use tokio::net::UnixStream;
 
 use super::app::App;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, Refusals};
 
 pub use end_sessions::{EndSessions, EndedIn, Selection};
 pub use socket::SocketError;
@@ -48,10 +49,16 @@ impl Control {
 ///
 /// # Errors
 /// The socket cannot be made there, or is another process's.
-pub fn start(path: &Path, apps: Arc<Vec<App>>, metrics: Metrics) -> Result<Control, SocketError> {
+pub fn start(
+    path: &Path,
+    apps: Arc<Vec<App>>,
+    (metrics, refusals): (Metrics, Refusals),
+) -> Result<Control, SocketError> {
     let (socket, listener) = Socket::bind(path)?;
     let server = HttpServer::new(move || {
         let (apps, metrics) = (Arc::clone(&apps), metrics.clone());
+        let refusals = refusals.clone();
+        let why = move |id: web::Path<String>| ready(refusal(&id, &refusals));
         let end = move |request: HttpRequest, asked: web::Json<EndSessions>| {
             let (apps, metrics) = (Arc::clone(&apps), metrics.clone());
             async move { end_sessions(&request, &asked, &apps, &metrics).await }
@@ -63,8 +70,12 @@ pub fn start(path: &Path, apps: Arc<Vec<App>>, metrics: Metrics) -> Result<Contr
                 InternalError::from_response(error, answer).into()
             }))
             .service(web::resource("/sessions/end").post(end))
+            .service(web::resource("/refusals/{id}").get(why))
             .default_service(web::to(|| async {
-                said("there is only POST /sessions/end", HttpResponse::NotFound())
+                said(
+                    "there are POST /sessions/end and GET /refusals/REQUEST_ID",
+                    HttpResponse::NotFound(),
+                )
             }))
     })
     .workers(1)
@@ -97,6 +108,17 @@ async fn end_sessions(
             said(&refusal.to_string(), HttpResponse::NotFound())
         }
         Err(refusal) => said(&refusal.to_string(), HttpResponse::BadRequest()),
+    }
+}
+
+/// `GET /refusals/{id}`
+fn refusal(id: &str, refusals: &Refusals) -> HttpResponse {
+    match refusals.find(id) {
+        Some(refused) => HttpResponse::Ok().json(serde_json::json!({ "refused": refused })),
+        None => said(
+            "this process remembers no refusal of that request: it keeps the latest thousand",
+            HttpResponse::NotFound(),
+        ),
     }
 }
 

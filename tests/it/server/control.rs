@@ -25,7 +25,7 @@ use crate::support::redis::Redis;
 use crate::support::stack::{FETCH, LINK, Setup, Stack};
 
 /// A setup with a control socket in a folder of the test's own.
-fn with_socket(name: &str, setup: Setup) -> (PathBuf, Setup) {
+pub fn with_socket(name: &str, setup: Setup) -> (PathBuf, Setup) {
     let path = folder(name).join("control.sock");
     let more = format!("[control]\nsocket = \"{}\"\n{}", path.display(), setup.more);
     (path, Setup { more, ..setup })

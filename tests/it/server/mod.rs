@@ -12,6 +12,7 @@ mod control;
 mod deny_file;
 mod dev_server;
 mod events;
+mod explain;
 mod guards;
 mod hostile;
 mod instances;
