@@ -17,7 +17,7 @@ use crate::session::{
     LoginAttempt, LoginCookieError, LoginTrail, Opened, Replaced, SessionId, SessionRecord,
 };
 use crate::store::{Tokens, Whom};
-use crate::telemetry::{LoginResult, Refused};
+use crate::telemetry::{LoginResult, Refused, SessionEnd};
 use crate::tokens::{Ended, landed};
 
 /// Answers by a redirect to where the user was going, or to the app's error page.
@@ -222,6 +222,7 @@ async fn logged_in(
     };
     // CB-14: a second login in this browser ends the first session here.
     end_replaced(call, flow, attempt, record).await;
+    flow.metrics.session_bytes(lines.iter().map(|line| value_length(line)).sum());
     lines.push(flow.cookies.clear_login(&attempt.state));
     flow.metrics.login(LoginResult::Succeeded);
     let session = record.session_id.as_bytes();
@@ -234,6 +235,11 @@ async fn logged_in(
     let mut response = see_other(&app_url(flow, &attempt.return_to));
     set_cookies(&mut response, lines);
     Ok(response)
+}
+
+/// What a `Set-Cookie` line adds to the browser's requests: name and value.
+fn value_length(line: &str) -> usize {
+    line.find(';').unwrap_or(line.len())
 }
 
 /// Ends the session that the browser had when the login began, and the one that it shows now. Seldom is there one now:
@@ -256,6 +262,7 @@ async fn end_replaced(
     let both = attempt.replaces.iter().chain(&shown);
     for Replaced { id, expires, token } in both.filter(|old| old.id != record.session_id) {
         flow.deny.deny(Whom::Session(id.as_bytes()), *expires, tokens, call.now);
+        flow.metrics.session_ended(SessionEnd::Replaced);
         if let Some(token) = token {
             let ended = Ended { session: *id.as_bytes(), until: *expires };
             flow.revocations.queue_token(ended, token.clone(), call.request_id);
@@ -279,6 +286,7 @@ fn failed(
     attempt: Option<&LoginAttempt>,
 ) -> Result<HttpResponse, Problem> {
     flow.metrics.login(LoginResult::Failed);
+    flow.metrics.login_failure(error.as_str());
     audit::record(&Event::LoginFailed { code: error.as_str() }, call.request_id);
     flow.refusals.remember(Refused {
         request_id: call.request_id.to_owned(),

@@ -15,7 +15,7 @@ use crate::guard::Guard;
 use crate::oidc::Provider;
 use crate::session::Kept;
 use crate::store::{Tokens, Whom};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, SessionEnd};
 use crate::tokens::Ended;
 
 /// What logout needs beside the session.
@@ -52,6 +52,7 @@ pub async fn answer(
         let ended = Whom::Session(record.session_id.as_bytes());
         sessions.deny.deny(ended, record.expires, Tokens::Revoke, call.now);
         parts.metrics.logout();
+        parts.metrics.session_ended(SessionEnd::Logout);
         audit::record(
             &Event::LoggedOut {
                 session: record.session_id.as_bytes(),

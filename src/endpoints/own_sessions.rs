@@ -11,6 +11,7 @@ use crate::edge::{Code, Problem};
 use crate::guard::Guard;
 use crate::session::{Kept, OpenSession, SessionRecord};
 use crate::store::{Found, Link, RecordStore, Tokens, Whom};
+use crate::telemetry::SessionEnd;
 use crate::tokens::Ended;
 
 type Refused = (Problem, Vec<String>);
@@ -138,6 +139,7 @@ impl<'a> Own<'a> {
         let (id, expires) = (*one.record.session_id.as_bytes(), one.record.expires);
         self.store.end(self.link, &one.name, &self.user).await.map_err(|_| unavailable())?;
         self.sessions.deny.deny(Whom::Session(&id), expires, Tokens::Revoke, self.call.now);
+        self.sessions.metrics.session_ended(SessionEnd::ByUser);
         let by = self.session.record.session_id.as_bytes();
         let ended = Event::EndedByUser { session: &id, by };
         audit::record(&ended, self.call.request_id);

@@ -15,6 +15,7 @@ use crate::config::SessionConfig;
 use crate::edge::{Code, Problem};
 use crate::session::{OpenSession, Opened, SessionCookies, SessionRecord};
 use crate::store::{DenyList, Tokens, Whom};
+use crate::telemetry::{Metrics, SessionEnd};
 use crate::tokens::{
     Ended, Freshness, RefreshFailure, Refreshed, Refresher, RefusedTokens, Revocations, freshness,
     spread,
@@ -35,6 +36,7 @@ pub struct Sessions {
     pub deny: Arc<DenyList>,
     pub refresher: Refresher,
     pub revocations: Arc<Revocations>,
+    pub metrics: Metrics,
     pub refused: RefusedTokens,
     pub config: Arc<SessionConfig>,
     pub issuer: String,
@@ -160,6 +162,7 @@ impl Sessions {
             if failure == RefreshFailure::Ended {
                 let ended = Whom::Session(record.session_id.as_bytes());
                 self.deny.deny(ended, record.expires, Tokens::Leave, self.clock.now());
+                self.metrics.session_ended(SessionEnd::GrantGone);
             }
             self.refresh_problem(failure, jar)
         })
@@ -195,6 +198,7 @@ impl Sessions {
                 let (session, code) = (newest.session_id.as_bytes(), Code::SessionTooLarge);
                 let now = self.clock.now();
                 self.deny.deny(Whom::Session(session), newest.expires, Tokens::Revoke, now);
+                self.metrics.session_ended(SessionEnd::TooLarge);
                 let code_text = code.as_str();
                 let ended = Event::RefreshFailed { session, code: code_text, session_ended: true };
                 audit::record(&ended, call.request_id);

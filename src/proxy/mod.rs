@@ -33,6 +33,7 @@ use actix_web::{HttpRequest, HttpResponse};
 
 use crate::config::PublicUrl;
 use crate::secret::Secret;
+use crate::telemetry::Answered;
 
 pub use connect::reach;
 pub use drain::{Drain, Phase};
@@ -90,6 +91,10 @@ pub async fn forward(
     let framing = upload.framing();
     let head = || request::head(request, &outgoing, framing);
     let sent = exchange::send(pool, route, upload, head).await;
+    route.answered(match &sent {
+        Ok((answer, _)) => Answered::of(answer.status().as_u16()),
+        Err(_) => Answered::Failed,
+    });
     let answered = sent.and_then(|(answer, link)| {
         let token_refused = challenge::refused(answer.status(), answer.headers());
         let response = response::build(answer, link, request, &outgoing)?;

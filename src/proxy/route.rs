@@ -11,6 +11,7 @@ use smallvec::SmallVec;
 use super::error::ProxyError;
 use super::path::NormalPath;
 use crate::config::{RouteConfig, Upstream};
+use crate::telemetry::{Answered, Counter};
 
 const DEFAULT_METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 
@@ -23,11 +24,21 @@ pub struct RouteTable {
 
 impl RouteTable {
     /// Of two routes that differ in the slash at the end only, the longer counts.
-    pub fn new(mut routes: Vec<RouteConfig>) -> Self {
+    pub fn new(routes: Vec<RouteConfig>) -> Self {
+        Self::counted(routes, |_| Default::default())
+    }
+
+    /// The same; `counters` gives what counts the answers of the route at a path, see [`Metrics::answers`].
+    ///
+    /// [`Metrics::answers`]: crate::telemetry::Metrics::answers
+    pub fn counted(mut routes: Vec<RouteConfig>, counters: impl Fn(&str) -> [Counter; 5]) -> Self {
         routes.sort_by_key(|route| route.path.len());
         let by_path: HashMap<_, _> = routes
             .into_iter()
-            .map(|route| (route.path.trim_end_matches('/').to_owned(), Route::new(route)))
+            .map(|route| {
+                let answers = counters(&route.path);
+                (route.path.trim_end_matches('/').to_owned(), Route::counted(route, answers))
+            })
             .collect();
         let segments = |path: &String| path.matches('/').count();
         Self { deepest: by_path.keys().map(segments).max().unwrap_or(0), by_path }
@@ -55,10 +66,16 @@ pub struct Route {
     host: Option<HeaderValue>,
     /// What every answer gets.
     set_fields: Vec<(seen::HeaderName, seen::HeaderValue)>,
+    answers: [Counter; 5],
 }
 
 impl Route {
+    #[cfg(test)]
     fn new(config: RouteConfig) -> Self {
+        Self::counted(config, Default::default())
+    }
+
+    fn counted(config: RouteConfig, answers: [Counter; 5]) -> Self {
         let allow = if config.methods.is_empty() {
             DEFAULT_METHODS.join(", ")
         } else {
@@ -76,6 +93,14 @@ impl Route {
             config,
             allow: allow.into(),
             host,
+            answers,
+        }
+    }
+
+    /// Counts an answer of the upstream.
+    pub(super) fn answered(&self, how: Answered) {
+        if let Some(counter) = self.answers.get(how.index()) {
+            counter.inc();
         }
     }
 

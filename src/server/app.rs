@@ -10,7 +10,7 @@ use tokio::runtime::Handle;
 use super::held_open::Ends;
 use crate::audit::{self, Event};
 use crate::clock::Clock;
-use crate::config::{AppConfig, PublicUrl, SessionConfig, SessionStore};
+use crate::config::{AppConfig, PublicUrl, RouteConfig, SessionConfig, SessionStore};
 use crate::endpoints::backchannel_logout::Backchannel;
 use crate::endpoints::events::EventParts;
 use crate::endpoints::logout::LogoutParts;
@@ -138,7 +138,7 @@ impl App {
                 .iter()
                 .filter_map(|route| first_segment(&route.path))
                 .collect(),
-            routes: RouteTable::new(config.routes),
+            routes: route_table(&config.id, config.routes, shared),
             id: config.id,
             public: config.public_url,
             base_path: config.base_path,
@@ -292,6 +292,7 @@ fn sessions(
         refresher: refresher(app, config.idle_timeout, common, shared),
         refused: RefusedTokens::default(),
         revocations: Arc::clone(&common.revocations),
+        metrics: shared.metrics.clone(),
         config: Arc::new(config),
         issuer,
         clock,
@@ -318,6 +319,10 @@ fn refresher(app: &str, keep: Duration, common: &Common, shared: &Shared) -> Ref
         }),
         None => refresher,
     }
+}
+
+fn route_table(app: &str, routes: Vec<RouteConfig>, shared: &Shared) -> RouteTable {
+    RouteTable::counted(routes, |route| shared.metrics.answers(app, route))
 }
 
 fn first_segment(path: &str) -> Option<String> {

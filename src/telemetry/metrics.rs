@@ -4,121 +4,26 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use prometheus_client::encoding::text::encode;
-use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
 pub use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+
+use super::labels::{
+    Answered, AppLabels, BackchannelLabels, BackchannelResult, BuildLabels, CauseLabels, EndLabels,
+    KeyLabels, LoginLabels, LoginResult, RefreshLabels, RefreshResult, RefusalLabels, ReloadLabels,
+    ReloadResult, RequestLabels, RevocationLabels, RevocationResult, RouteLabels, SessionEnd,
+    UpstreamLabels, WhomLabels,
+};
 
 /// Statuses are three digits.
 const STATUSES: usize = 600;
 
-/// How a login ended.
-#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, EncodeLabelValue)]
-pub enum LoginResult {
-    Started,
-    Succeeded,
-    Failed,
-}
-
-/// How a refresh ended.
-#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, EncodeLabelValue)]
-pub enum RefreshResult {
-    Succeeded,
-    /// Another instance had done it.
-    Shared,
-    /// The authorization server was not asked: it has failed too often just before.
-    HeldBack,
-    Unavailable,
-    Ended,
-}
-
-/// How a revocation ended.
-#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, EncodeLabelValue)]
-pub enum RevocationResult {
-    Done,
-    GivenUp,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct RevocationLabels {
-    result: RevocationResult,
-}
-
-/// What became of a logout token.
-#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, EncodeLabelValue)]
-pub enum BackchannelResult {
-    Ended,
-    Repeated,
-    Refused,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct BackchannelLabels {
-    result: BackchannelResult,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct LoginLabels {
-    result: LoginResult,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct RefreshLabels {
-    result: RefreshResult,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct RefusalLabels {
-    code: &'static str,
-}
-
-/// Why something that was open was closed.
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct CauseLabels {
-    cause: &'static str,
-}
-
-/// Whose sessions operators have ended.
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct WhomLabels {
-    whom: &'static str,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct RequestLabels {
-    status: u16,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct AppLabels {
-    app: String,
-}
-
-/// A cookie key by its configured id.
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct KeyLabels {
-    app: String,
-    key: String,
-}
-
-/// What became of an attempt to read the configuration again.
-#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, EncodeLabelValue)]
-pub enum ReloadResult {
-    Applied,
-    Unchanged,
-    Refused,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct ReloadLabels {
-    result: ReloadResult,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct UpstreamLabels {
-    upstream: String,
-}
+/// Bounds of what takes time at the authorization server, seconds.
+const SECONDS: [f64; 9] = [0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+/// Bounds of a session's cookies: browsers keep 4096 bytes of each, front proxies take 8 KiB of all.
+const BYTES: [f64; 7] = [1024.0, 2048.0, 3072.0, 4096.0, 5120.0, 6144.0, 7168.0];
 
 /// The counters of one process; clones share them.
 #[derive(Clone, Debug)]
@@ -146,6 +51,12 @@ pub struct Metrics {
     operator_ends: Family<WhomLabels, Counter>,
     key_seals: Family<KeyLabels, Counter>,
     reloads: Family<ReloadLabels, Counter>,
+    build: Family<BuildLabels, Gauge>,
+    login_failures: Family<RefusalLabels, Counter>,
+    ends: Family<EndLabels, Counter>,
+    answers: Family<RouteLabels, Counter>,
+    refresh_seconds: Histogram,
+    session_bytes: Histogram,
 }
 
 impl Default for Metrics {
@@ -172,6 +83,12 @@ impl Default for Metrics {
             operator_ends: Family::default(),
             key_seals: Family::default(),
             reloads: Family::default(),
+            build: Family::default(),
+            login_failures: Family::default(),
+            ends: Family::default(),
+            answers: Family::default(),
+            refresh_seconds: Histogram::new(SECONDS),
+            session_bytes: Histogram::new(BYTES),
         }
     }
 }
@@ -211,6 +128,34 @@ impl Metrics {
     /// Counts an attempt to read the configuration again.
     pub fn reload(&self, result: ReloadResult) {
         self.reloads.get_or_create(&ReloadLabels { result }).inc();
+    }
+
+    /// Counts a failed login by the code that the user was shown.
+    pub fn login_failure(&self, code: &'static str) {
+        self.login_failures.get_or_create(&RefusalLabels { code }).inc();
+    }
+
+    /// Counts a session that ended here.
+    pub fn session_ended(&self, cause: SessionEnd) {
+        self.ends.get_or_create(&EndLabels { cause }).inc();
+    }
+
+    /// Notes how long the authorization server took for a refresh.
+    pub fn refresh_took(&self, seconds: f64) {
+        self.refresh_seconds.observe(seconds);
+    }
+
+    /// Notes how many bytes of cookies a new session takes.
+    pub fn session_bytes(&self, bytes: usize) {
+        self.session_bytes.observe(f64::from(u32::try_from(bytes).unwrap_or(u32::MAX)));
+    }
+
+    /// The counters of a route's answers, in the order of [`Answered::ALL`]; app and route are named as in the configuration.
+    pub fn answers(&self, app: &str, route: &str) -> [Counter; 5] {
+        Answered::ALL.map(|answered| {
+            let labels = RouteLabels { app: app.to_owned(), route: route.to_owned(), answered };
+            self.answers.get_or_create_owned(&labels)
+        })
     }
 
     /// Counts the end of a revocation.
@@ -305,6 +250,19 @@ impl Metrics {
         registry.register("cookie_key_seals", help, self.key_seals.clone());
         let help = "Attempts to read the configuration again, by result";
         registry.register("reloads", help, self.reloads.clone());
+        let version = env!("CARGO_PKG_VERSION");
+        self.build.get_or_create(&BuildLabels { version }).set(1);
+        registry.register("build_info", "1, with the version that runs", self.build.clone());
+        let help = "Failed logins by the code that the user was shown";
+        registry.register("login_failures", help, self.login_failures.clone());
+        let help = "Sessions that ended here, by cause";
+        registry.register("sessions_ended", help, self.ends.clone());
+        let help = "Calls by route and by how the upstream answered";
+        registry.register("upstream_answers", help, self.answers.clone());
+        let help = "Time that the authorization server took for a refresh, seconds";
+        registry.register("refresh_seconds", help, self.refresh_seconds.clone());
+        let help = "Bytes of cookies that a new session takes";
+        registry.register("session_cookie_bytes", help, self.session_bytes.clone());
         let help = "Revocations of ended sessions' tokens by result";
         registry.register("revocations", help, self.revocations.clone());
         registry.register("refusals", "Refused requests by problem code", self.refusals.clone());

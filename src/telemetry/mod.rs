@@ -1,11 +1,14 @@
 //! Logs, metrics, and the latest refusals, each declared once. Never a query string, a token or a cookie.
 
+mod labels;
 mod logs;
 mod metrics;
 mod refusals;
 
-pub use logs::{Logs, init as init_logs};
-pub use metrics::{
-    BackchannelResult, Counter, LoginResult, Metrics, RefreshResult, ReloadResult, RevocationResult,
+pub use labels::{
+    Answered, BackchannelResult, LoginResult, RefreshResult, ReloadResult, RevocationResult,
+    SessionEnd,
 };
+pub use logs::{Logs, init as init_logs};
+pub use metrics::{Counter, Metrics};
 pub use refusals::{Refusals, Refused};

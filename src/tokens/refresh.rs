@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
+use tokio::time::Instant;
 
 use super::backoff::Backoff;
 use super::flight::{Flights, landed};
@@ -272,7 +273,10 @@ async fn fetch(
         );
         return Err(RefreshFailure::Ended);
     }
-    match provider.refresh(&token, &expected).await {
+    let asked = Instant::now();
+    let answer = provider.refresh(&token, &expected).await;
+    metrics.refresh_took(asked.elapsed().as_secs_f64());
+    match answer {
         Ok(tokens) => {
             record.generation = record.generation.saturating_add(1);
             record.sealed_at = clock.now();

@@ -17,6 +17,9 @@ mod dev_stack;
 #[cfg(feature = "dev")]
 mod doctor;
 #[cfg(test)]
+#[cfg(feature = "dev")]
+mod monitoring;
+#[cfg(test)]
 mod oidc;
 #[cfg(test)]
 mod oidc_provider;
