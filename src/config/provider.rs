@@ -58,6 +58,7 @@ pub(super) fn provider(at: &At<'_>, raw: &RawProvider) -> Option<ProviderConfig>
         client_id: client_id?,
         client_secret: client_secret?,
         auth_method: raw.auth_method,
+        pushed_requests: raw.pushed_requests,
         scopes: scopes?,
         discovery_url: discovery_url.ok()?,
         endpoints: endpoints?,
@@ -123,6 +124,8 @@ fn endpoints(at: &At<'_>, raw: &RawProvider) -> Option<EndpointOverrides> {
     let userinfo = url("userinfo_endpoint", &raw.userinfo_endpoint);
     let end_session = url("end_session_endpoint", &raw.end_session_endpoint);
     let revocation = url("revocation_endpoint", &raw.revocation_endpoint);
+    let name = "pushed_authorization_request_endpoint";
+    let pushed = url(name, &raw.pushed_authorization_request_endpoint);
     Some(EndpointOverrides {
         authorization: authorization.ok()?,
         token: token.ok()?,
@@ -130,6 +133,7 @@ fn endpoints(at: &At<'_>, raw: &RawProvider) -> Option<EndpointOverrides> {
         userinfo: userinfo.ok()?,
         end_session: end_session.ok()?,
         revocation: revocation.ok()?,
+        pushed: pushed.ok()?,
     })
 }
 

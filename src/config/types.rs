@@ -161,6 +161,7 @@ pub struct ProviderConfig {
     pub client_id: String,
     pub client_secret: Secret<String>,
     pub auth_method: ClientAuthMethod,
+    pub pushed_requests: PushedRequests,
     /// Contains `openid`.
     pub scopes: Vec<String>,
     /// Default: issuer + `/.well-known/openid-configuration`.
@@ -202,6 +203,7 @@ pub struct EndpointOverrides {
     pub userinfo: Option<String>,
     pub end_session: Option<String>,
     pub revocation: Option<String>,
+    pub pushed: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
@@ -209,6 +211,15 @@ pub struct EndpointOverrides {
 pub enum ClientAuthMethod {
     ClientSecretBasic,
     ClientSecretPost,
+}
+
+/// Whether authorization requests are pushed to the server (RFC 9126) instead of travelling in the browser's address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PushedRequests {
+    /// When the metadata says that the server takes no others.
+    WhenRequired,
+    Always,
 }
 
 /// `[login]`

@@ -18,6 +18,14 @@ pub enum OidcError {
     EndpointInvalid,
     #[error("the issuer's keys cannot be fetched")]
     JwksUnavailable,
+    #[error("the endpoint for pushed authorization requests is unavailable")]
+    PushUnavailable,
+    #[error("the pushed authorization request was refused")]
+    PushRejected,
+    #[error(
+        "the answer to a pushed authorization request is not a valid one, or there is no such endpoint"
+    )]
+    PushInvalid,
     #[error("the token endpoint is unavailable")]
     TokenUnavailable,
     #[error("the token endpoint says that the grant is invalid")]
@@ -133,6 +141,9 @@ impl OidcError {
             Self::IssuerMismatch => "issuer_mismatch",
             Self::EndpointInvalid => "discovery_endpoint_invalid",
             Self::JwksUnavailable => "jwks_unavailable",
+            Self::PushUnavailable => "par_unavailable",
+            Self::PushRejected => "par_rejected",
+            Self::PushInvalid => "par_invalid",
             Self::TokenUnavailable => "token_unavailable",
             Self::InvalidGrant => "invalid_grant",
             Self::TokenRejected => "token_rejected",
@@ -162,6 +173,7 @@ impl OidcError {
             Self::DiscoveryPending
                 | Self::DiscoveryUnavailable
                 | Self::JwksUnavailable
+                | Self::PushUnavailable
                 | Self::TokenUnavailable
                 | Self::UserinfoUnavailable
                 | Self::RevocationUnavailable

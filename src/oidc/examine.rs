@@ -131,7 +131,7 @@ fn facts(
         revocation: metadata.revocation.is_some(),
         backchannel_logout: is_true("backchannel_logout_supported"),
         names_itself: metadata.names_itself,
-        par: document.contains_key("pushed_authorization_request_endpoint"),
+        par: metadata.pushed.is_some(),
         dpop: lists("dpop_signing_alg_values_supported").is_some_and(|algs| !algs.is_empty()),
     }
 }

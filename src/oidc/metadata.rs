@@ -18,6 +18,10 @@ pub(super) struct Metadata {
     pub(super) userinfo: Option<Url>,
     pub(super) end_session: Option<Url>,
     pub(super) revocation: Option<Url>,
+    /// Where authorization requests are pushed (RFC 9126 §5).
+    pub(super) pushed: Option<Url>,
+    /// The server takes no others.
+    pub(super) requires_push: bool,
     /// The server names itself in every authorization response (RFC 9207 §3).
     pub(super) names_itself: bool,
 }
@@ -31,6 +35,7 @@ pub(super) struct Overrides {
     userinfo: Option<Url>,
     end_session: Option<Url>,
     revocation: Option<Url>,
+    pushed: Option<Url>,
 }
 
 impl Overrides {
@@ -51,6 +56,7 @@ impl Overrides {
             userinfo: parse(&raw.userinfo)?,
             end_session: parse(&raw.end_session)?,
             revocation: parse(&raw.revocation)?,
+            pushed: parse(&raw.pushed)?,
         })
     }
 }
@@ -83,6 +89,9 @@ impl Metadata {
             userinfo: find("userinfo_endpoint", &overrides.userinfo)?,
             end_session: find("end_session_endpoint", &overrides.end_session)?,
             revocation: find("revocation_endpoint", &overrides.revocation)?,
+            pushed: find("pushed_authorization_request_endpoint", &overrides.pushed)?,
+            requires_push: document.get("require_pushed_authorization_requests")
+                == Some(&Value::Bool(true)),
             names_itself: document.get("authorization_response_iss_parameter_supported")
                 == Some(&Value::Bool(true)),
         })

@@ -18,6 +18,7 @@ mod jws;
 mod key_cache;
 mod logout_token;
 mod metadata;
+mod pushed;
 mod response_iss;
 mod revocation;
 mod token_request;
@@ -43,7 +44,7 @@ use self::issuer::Issuer;
 use self::key_cache::KeyCache;
 use self::metadata::Metadata;
 use crate::clock::Clock;
-use crate::config::ProviderConfig;
+use crate::config::{ProviderConfig, PushedRequests};
 use crate::secret::Secret;
 
 /// One authorization server, as one client of it.
@@ -133,7 +134,16 @@ impl Provider {
             scopes: &self.config.scopes,
             params: &self.config.authorize_params,
         };
-        Ok(authorization::url(&metadata.authorization, client, request))
+        let endpoint = &metadata.authorization;
+        if !metadata.requires_push && self.config.pushed_requests == PushedRequests::WhenRequired {
+            return Ok(authorization::url(endpoint, client, request));
+        }
+        let pushed_to = metadata.pushed.as_ref().ok_or(OidcError::PushInvalid)?;
+        let form =
+            token_request::pushed(&self.config, pushed::parameters(endpoint, client, request));
+        let answer = self.http.post_form(pushed_to, &form.body, form.authorization.as_ref()).await;
+        let reference = pushed::parse(&answer.map_err(|_| OidcError::PushUnavailable)?)?;
+        Ok(pushed::url(endpoint, &self.config.client_id, &reference))
     }
 
     /// Exchanges a code, once and without a second try (CB-06), and checks the ID token before any token is used (CB-09).

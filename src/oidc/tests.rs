@@ -17,6 +17,7 @@ pub(super) fn provider_config(issuer: &str) -> ProviderConfig {
         client_id: "web".to_owned(),
         client_secret: Secret::from("the-secret"),
         auth_method: ClientAuthMethod::ClientSecretBasic,
+        pushed_requests: PushedRequests::WhenRequired,
         scopes: vec!["openid".to_owned(), "sales".to_owned()],
         discovery_url: None,
         endpoints: EndpointOverrides::default(),

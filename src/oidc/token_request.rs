@@ -43,6 +43,17 @@ pub(super) fn revocation(config: &ProviderConfig, token: &Secret<String>, hint: 
     form(config, &[("token", token.expose()), ("token_type_hint", hint)])
 }
 
+/// Pushes an authorization request. The client shows its credential as at the token endpoint, and names itself once.
+pub(super) fn pushed(config: &ProviderConfig, parameters: Vec<(String, String)>) -> Form {
+    let in_form = config.auth_method == ClientAuthMethod::ClientSecretPost;
+    let fields: Vec<(&str, &str)> = parameters
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .filter(|(name, _)| !(in_form && *name == "client_id"))
+        .collect();
+    form(config, &fields)
+}
+
 fn form(config: &ProviderConfig, fields: &[(&str, &str)]) -> Form {
     let mut body = form_urlencoded::Serializer::new(String::new());
     body.extend_pairs(fields);

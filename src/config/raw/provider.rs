@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Pairs, texts};
-use crate::config::types::ClientAuthMethod;
+use crate::config::types::{ClientAuthMethod, PushedRequests};
 
 /// The authorization server and our client there.
 #[derive(Deserialize, Serialize, JsonSchema)]
@@ -27,6 +27,9 @@ pub struct RawProvider {
     pub client_secret_env: Option<String>,
     /// How the client proves itself at the token endpoint.
     pub auth_method: ClientAuthMethod,
+    /// Push authorization requests to the server (PAR, RFC 9126) `always`, or `when_required` by its metadata: nobody in the
+    /// browser can change what is asked for, and it does not stand in logs of addresses.
+    pub pushed_requests: PushedRequests,
     /// Scopes of the authorization request; `openid` must be among them.
     pub scopes: Vec<String>,
     /// Where the metadata is, if not at the issuer's `/.well-known/openid-configuration`.
@@ -50,6 +53,9 @@ pub struct RawProvider {
     /// Revocation endpoint; wins over the one in the metadata.
     #[schemars(extend("x-unit" = "URL"))]
     pub revocation_endpoint: Option<String>,
+    /// Endpoint for pushed authorization requests; wins over the one in the metadata.
+    #[schemars(extend("x-unit" = "URL"))]
+    pub pushed_authorization_request_endpoint: Option<String>,
     /// PEM file with the certificate authorities to trust for the authorization server, instead of the system's.
     #[schemars(extend("x-unit" = "file"))]
     pub ca_file: Option<String>,
@@ -101,6 +107,7 @@ impl Default for RawProvider {
             client_secret_file: None,
             client_secret_env: None,
             auth_method: ClientAuthMethod::ClientSecretBasic,
+            pushed_requests: PushedRequests::WhenRequired,
             scopes: texts(&["openid"]),
             discovery_url: None,
             authorization_endpoint: None,
@@ -109,6 +116,7 @@ impl Default for RawProvider {
             userinfo_endpoint: None,
             end_session_endpoint: None,
             revocation_endpoint: None,
+            pushed_authorization_request_endpoint: None,
             ca_file: None,
             proxy: None,
             resolve: Pairs::new(),

@@ -5,6 +5,7 @@ mod id_token;
 mod keys;
 mod login;
 mod logout;
+mod pushed;
 mod refresh;
 mod setup;
 mod token_answers;

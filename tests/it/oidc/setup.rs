@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use cloakroom::clock::{Clock, Timestamp};
-use cloakroom::config::{ClientAuthMethod, EndpointOverrides, ProviderConfig};
+use cloakroom::config::{ClientAuthMethod, EndpointOverrides, ProviderConfig, PushedRequests};
 use cloakroom::oidc::{
     AuthorizationRequest, CodeExchange, Login, OidcError, Provider, TokenSet, code_challenge,
 };
@@ -69,6 +69,17 @@ impl Setup {
 
     /// Starts an attempt and lets the user log in.
     pub async fn attempt(&self) -> Result<Attempt, OidcError> {
+        let (nonce, verifier, url) = self.ask().await?;
+        let response = self.op.authorize(&url);
+        Ok(Attempt { nonce, verifier, url, response })
+    }
+
+    /// The address that the browser is sent to.
+    pub async fn url(&self) -> Result<String, OidcError> {
+        self.ask().await.map(|(_, _, url)| url)
+    }
+
+    async fn ask(&self) -> Result<(String, Secret<String>, String), OidcError> {
         let verifier = Secret::new(Random::system().token::<32>());
         let request = AuthorizationRequest {
             state: Random::system().token::<32>(),
@@ -77,8 +88,7 @@ impl Setup {
             extra: Vec::new(),
         };
         let url = self.provider.authorization_url(&request).await?;
-        let response = self.op.authorize(&url);
-        Ok(Attempt { nonce: request.nonce, verifier, url, response })
+        Ok((request.nonce, verifier, url))
     }
 
     /// Finishes an attempt as the callback does.
@@ -142,6 +152,7 @@ pub fn config(issuer: &str) -> ProviderConfig {
         client_id: "web".to_owned(),
         client_secret: Secret::from("s:cr t/%é"),
         auth_method: ClientAuthMethod::ClientSecretBasic,
+        pushed_requests: PushedRequests::WhenRequired,
         scopes: ["openid", "profile", "sales"].map(ToOwned::to_owned).to_vec(),
         discovery_url: None,
         endpoints: EndpointOverrides::default(),

@@ -24,6 +24,16 @@ struct Place {
 
 impl Place {
     async fn start(resource: Option<&'static str>, access_token_ttl: u64, setup: Setup) -> Self {
+        Self::start_with(resource, access_token_ttl, setup, json!({})).await
+    }
+
+    /// The same, with more of the authorization server's features.
+    async fn start_with(
+        resource: Option<&'static str>,
+        access_token_ttl: u64,
+        setup: Setup,
+        features: Value,
+    ) -> Self {
         let port = free_port();
         let app = format!("http://localhost:{port}");
         let provider = OidcProvider::start(&json!({
@@ -32,6 +42,7 @@ impl Place {
             "post_logout_redirect_uri": format!("{app}/logged-out"),
             "backchannel_logout_uri": format!("{app}/backchannel-logout"),
             "rotate": true, "resource": resource, "access_token_ttl": access_token_ttl,
+            "features": features,
         }))
         .await;
         let api = HostileUpstream::answering(ok("the API's own")).await;
@@ -83,6 +94,24 @@ async fn introspect(provider: &OidcProvider, token: &str) -> Value {
     let request = client.post(format!("{}/token/introspection", provider.issuer));
     let request = request.basic_auth(CLIENT_ID, Some(CLIENT_SECRET)).form(&[("token", token)]);
     request.send().await.unwrap().json().await.unwrap()
+}
+
+// proves: AR-17
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_takes_pushed_requests_only_gets_them_and_the_browser_carries_a_reference() {
+    let setup = Setup { clock: Clock::system(), ..Setup::default() };
+    let push = json!({ "pushedAuthorizationRequests": {
+        "enabled": true, "requirePushedAuthorizationRequests": true } });
+    let place = Place::start_with(OPAQUE, 300, setup, push).await;
+    let browser = Browser::new();
+    let url = place.stack.begin_login(&browser, "?return_to=/").await;
+    let url = url::Url::parse(&url).unwrap();
+    let names: Vec<String> = url.query_pairs().map(|(name, _)| name.into_owned()).collect();
+    assert_eq!(names, ["client_id", "request_uri"], "{url}");
+    let landed = place.stack.log_in(&browser, "alice").await;
+    assert_eq!(landed.redirect().unwrap().as_str(), place.stack.url("/"));
+    place.call(&browser).await;
+    place.stack.stop().await;
 }
 
 // proves: LO-01, LO-03, LO-04, LO-06, LO-07, PX-04
