@@ -4,13 +4,14 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::choices::SessionStore;
 use super::diagnostic::{Diagnostic, Place};
 use super::raw::{RawApp, RawConfig};
 use super::report::{At, Report};
 use super::schema::{Shape, document};
 use super::secrets::read_text;
 use super::tree::{Node, parse_file};
-use super::types::{AppConfig, Config, SessionStore};
+use super::types::{AppConfig, Config};
 use super::{app, control, layers, redis, server, shape};
 
 /// The sections that belong to an app, and so stand at the top only when there is one app.

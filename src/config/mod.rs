@@ -5,6 +5,7 @@
 //! `schema`) → `raw` (typed) → one file per section (`server`, `control`, `redis`, `app`, `provider`, `session`, `routes`, `trust`, `spa`) → `types`.
 
 mod app;
+mod choices;
 mod control;
 mod cookie_key;
 mod diagnostic;
@@ -32,6 +33,7 @@ mod words;
 #[cfg(test)]
 mod tests;
 
+pub use choices::*;
 pub use diagnostic::{Diagnostic, Place};
 pub use load::{Sources, environment, load};
 pub use schema::schema;

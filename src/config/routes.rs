@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use super::choices::TokenSource;
 use super::location::{is_own, parse_path};
 use super::quantity::{DAY, HOUR, MINUTE, duration, duration_or_off, size};
 use super::raw::{Pairs, RawRoute};
 use super::report::{At, every, unique};
 use super::trust::upstream;
-use super::types::{RouteConfig, TokenSource};
+use super::types::RouteConfig;
 use super::words::{
     parse_choice, parse_field_name, parse_field_value, parse_foreign_cookie, parse_media_type,
     parse_method, parse_own_field,

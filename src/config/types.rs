@@ -7,9 +7,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
+use super::choices::{
+    ClientAuthMethod, CloseAt, LogFormat, LogoutMode, Outage, PushedRequests, Retry, Revoke,
+    SessionStore, TokenSource,
+};
 use super::trust::Trust;
 use crate::secret::Secret;
 
@@ -68,13 +69,6 @@ pub struct LogConfig {
     pub level: String,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum LogFormat {
-    Json,
-    Pretty,
-}
-
 /// `[redis]`
 #[derive(Clone, Debug)]
 pub struct RedisConfig {
@@ -96,26 +90,6 @@ pub struct RedisConfig {
 pub enum RedisAddress {
     Tcp { host: String, port: u16, tls: bool },
     Unix(PathBuf),
-}
-
-/// What becomes of calls while the shared store cannot be reached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Outage {
-    /// 503, cookies kept.
-    FailClosed,
-    /// They go on, at most until the access token ends.
-    FailOpen,
-}
-
-/// Where a session's record is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum SessionStore {
-    /// In the browser's cookies, sealed.
-    Cookie,
-    /// In Redis, sealed; the browser holds a ticket.
-    Redis,
 }
 
 /// One app: provider + session + guard + routes.
@@ -206,22 +180,6 @@ pub struct EndpointOverrides {
     pub pushed: Option<String>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum ClientAuthMethod {
-    ClientSecretBasic,
-    ClientSecretPost,
-}
-
-/// Whether authorization requests are pushed to the server (RFC 9126) instead of travelling in the browser's address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum PushedRequests {
-    /// When the metadata says that the server takes no others.
-    WhenRequired,
-    Always,
-}
-
 /// `[login]`
 #[derive(Clone, Debug)]
 pub struct LoginConfig {
@@ -246,21 +204,6 @@ pub struct LogoutConfig {
     /// Name of the return parameter; `post_logout_redirect_uri` by the standard.
     pub redirect_param: String,
     pub revoke: Revoke,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum LogoutMode {
-    RpInitiated,
-    Local,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Revoke {
-    Refresh,
-    Access,
-    None,
 }
 
 /// `[session]`
@@ -345,35 +288,6 @@ pub struct RouteConfig {
     pub retry: Retry,
     /// Most calls at the upstream, over all workers and routes.
     pub max_in_flight: u32,
-}
-
-/// What is sent a second time when a kept connection turns out dead.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Retry {
-    /// What had not been started.
-    NeverSent,
-    /// Also an idempotent request without a body (RFC 9110 §9.2.2).
-    Idempotent,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum TokenSource {
-    /// The access token of the login.
-    Login,
-    /// No token, no session needed.
-    None,
-}
-
-/// When what outlasts its request is closed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum CloseAt {
-    /// When the session ends: by logout, or at its absolute end.
-    SessionEnd,
-    /// Already when the access token ends that it was opened with.
-    TokenExpiry,
 }
 
 /// Where a route goes: one fixed host, no path tricks.

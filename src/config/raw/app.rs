@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::texts;
-use crate::config::types::{LogoutMode, Revoke, SessionStore};
+use crate::config::choices::{LogoutMode, Revoke, SessionStore};
 
 /// The app's name and its pages.
 #[derive(Deserialize, Serialize, JsonSchema)]

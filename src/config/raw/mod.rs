@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::types::LogFormat;
+use super::choices::LogFormat;
 
 mod app;
 mod provider;

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Pairs, texts};
-use crate::config::types::{ClientAuthMethod, PushedRequests};
+use crate::config::choices::{ClientAuthMethod, PushedRequests};
 
 /// The authorization server and our client there.
 #[derive(Deserialize, Serialize, JsonSchema)]

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::config::types::Outage;
+use crate::config::choices::Outage;
 
 /// A Redis (or Valkey) that several instances share: who refreshes, what came of it, and which sessions have ended. Needed
 /// as soon as more than one process serves an app. Absent: this process is alone.

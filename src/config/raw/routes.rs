@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Pairs;
-use crate::config::types::{CloseAt, Retry, TokenSource};
+use crate::config::choices::{CloseAt, Retry, TokenSource};
 
 /// One route of the proxy.
 #[derive(Deserialize, Serialize, JsonSchema)]

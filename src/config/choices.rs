@@ -1,0 +1,91 @@
+//! Settings with a closed list of values, as they are written and as they are used.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    Json,
+    Pretty,
+}
+
+/// What becomes of calls while the shared store cannot be reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Outage {
+    /// 503, cookies kept.
+    FailClosed,
+    /// They go on, at most until the access token ends.
+    FailOpen,
+}
+
+/// Where a session's record is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SessionStore {
+    /// In the browser's cookies, sealed.
+    Cookie,
+    /// In Redis, sealed; the browser holds a ticket.
+    Redis,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ClientAuthMethod {
+    ClientSecretBasic,
+    ClientSecretPost,
+}
+
+/// Whether authorization requests are pushed to the server (RFC 9126) instead of travelling in the browser's address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PushedRequests {
+    /// When the metadata says that the server takes no others.
+    WhenRequired,
+    Always,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LogoutMode {
+    RpInitiated,
+    Local,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Revoke {
+    Refresh,
+    Access,
+    None,
+}
+
+/// What is sent a second time when a kept connection turns out dead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Retry {
+    /// What had not been started.
+    NeverSent,
+    /// Also an idempotent request without a body (RFC 9110 §9.2.2).
+    Idempotent,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TokenSource {
+    /// The access token of the login.
+    Login,
+    /// No token, no session needed.
+    None,
+}
+
+/// When what outlasts its request is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CloseAt {
+    /// When the session ends: by logout, or at its absolute end.
+    SessionEnd,
+    /// Already when the access token ends that it was opened with.
+    TokenExpiry,
+}
