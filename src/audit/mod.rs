@@ -74,6 +74,11 @@ pub enum Event<'a> {
         added: &'a str,
         retired: &'a str,
     },
+    /// The routes of an app are others from now on.
+    RoutesChanged {
+        app: &'a str,
+        count: usize,
+    },
     /// A cookie key has sealed so much that it should be rotated.
     KeyWorn {
         key: &'a str,
@@ -152,13 +157,11 @@ pub fn record(event: &Event<'_>, request_id: &str) {
             let session = session_digest(session);
             tracing::warn!(target: "audit", event = "revocation_given_up", request_id, session, code);
         }
-        Event::DenyFile { app, broken: true } => {
-            tracing::error!(target: "audit", event = "deny_file_broken", request_id, app);
-        }
-        Event::DenyFile { app, broken: false } => {
-            tracing::info!(target: "audit", event = "deny_file_works", request_id, app);
-        }
-        Event::KeysChanged { .. } | Event::KeyWorn { .. } | Event::ReloadRefused { .. } => {
+        Event::DenyFile { .. }
+        | Event::KeysChanged { .. }
+        | Event::RoutesChanged { .. }
+        | Event::KeyWorn { .. }
+        | Event::ReloadRefused { .. } => {
             record_change(event, request_id);
         }
         Event::TunnelOpened { .. } | Event::TunnelClosed { .. } | Event::StreamEnded { .. } => {
@@ -170,8 +173,17 @@ pub fn record(event: &Event<'_>, request_id: &str) {
 /// What changes in the process itself.
 fn record_change(event: &Event<'_>, request_id: &str) {
     match *event {
+        Event::DenyFile { app, broken: true } => {
+            tracing::error!(target: "audit", event = "deny_file_broken", request_id, app);
+        }
+        Event::DenyFile { app, broken: false } => {
+            tracing::info!(target: "audit", event = "deny_file_works", request_id, app);
+        }
         Event::KeysChanged { app, sealing, promoted, added, retired } => {
             tracing::warn!(target: "audit", event = "keys_changed", request_id, app, sealing, promoted, added, retired);
+        }
+        Event::RoutesChanged { app, count } => {
+            tracing::warn!(target: "audit", event = "routes_changed", request_id, app, count);
         }
         Event::KeyWorn { key } => {
             tracing::warn!(target: "audit", event = "key_worn", request_id, key);

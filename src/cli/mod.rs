@@ -36,7 +36,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the server with a configuration file; `cloakroom check` says beforehand whether it would start. SIGHUP makes it
-    /// take new cookie keys.
+    /// take new cookie keys and routes.
     Serve(ConfigArgs),
     /// Run everything on this machine: login server with demo users, demo API, example SPA, token handler.
     #[cfg(feature = "dev")]

@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use super::app::App;
 use super::held_open;
 use super::routes::Refused;
+use super::routes_of::Routes;
 use super::worker::Worker;
 use crate::config::TokenSource;
 use crate::edge::{Code, Problem};
@@ -38,8 +39,10 @@ pub async fn answer(
     path: NormalPath,
     body: Payload,
 ) -> Result<HttpResponse, Refused> {
-    let Some(route) = app.routes.find(&path) else {
-        return Box::pin(files(call, app, &path, body)).await;
+    // The call keeps the routes that it began with.
+    let routes = app.routes.load();
+    let Some(route) = routes.table.find(&path) else {
+        return Box::pin(files(call, (app, &routes), &path, body)).await;
     };
     let handshake = guard(call, app, route)?;
     let api = Api { call, app, worker, route, path, handshake };
@@ -303,12 +306,12 @@ fn guard(call: &Call<'_>, app: &App, route: &Route) -> Result<Option<Handshake>,
 
 async fn files(
     call: &Call<'_>,
-    app: &App,
+    (app, routes): (&App, &Routes),
     path: &NormalPath,
     body: Payload,
 ) -> Result<HttpResponse, Refused> {
     // A path beside a route (`/api/typo`) is a mistake of the caller: never HTML in its place.
-    let beside_a_route = app.route_roots.iter().any(|root| is_under(path.as_str(), root));
+    let beside_a_route = routes.roots.iter().any(|root| is_under(path.as_str(), root));
     // Only a dev server takes WebSockets, for its hot reload.
     let is_served = matches!(app.spa, Some(Spa::DevServer(_))) || !asks_for_websocket(call.request);
     let found = match &app.spa {

@@ -8,9 +8,10 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 
 use super::held_open::Ends;
+use super::routes_of::LiveRoutes;
 use crate::audit::{self, Event};
 use crate::clock::Clock;
-use crate::config::{AppConfig, PublicUrl, RouteConfig, SessionConfig, SessionStore};
+use crate::config::{AppConfig, PublicUrl, SessionConfig, SessionStore};
 use crate::endpoints::backchannel_logout::Backchannel;
 use crate::endpoints::events::EventParts;
 use crate::endpoints::logout::LogoutParts;
@@ -18,7 +19,6 @@ use crate::endpoints::logout_continue::Landing;
 use crate::endpoints::{Keeping, LoginFlow, LoopWatch, Sessions};
 use crate::guard::Guard;
 use crate::oidc::{OidcError, Provider};
-use crate::proxy::RouteTable;
 use crate::secret::Random;
 use crate::session::{CounterOf, Identity, KeyRing, SessionCookies, SessionError};
 use crate::spa::{Spa, SpaError};
@@ -50,9 +50,7 @@ pub struct App {
     pub logout: LogoutParts,
     pub backchannel: Backchannel,
     pub landing: Landing,
-    pub routes: RouteTable,
-    /// The first segments of all routes, such as `/api`: nothing under them is a page of the SPA.
-    pub route_roots: Vec<String>,
+    pub routes: LiveRoutes,
     pub spa: Option<Spa>,
     pub provider: Arc<Provider>,
 }
@@ -133,12 +131,7 @@ impl App {
                 .as_ref()
                 .map(|spa| Spa::load(spa, &config.public_url.origin))
                 .transpose()?,
-            route_roots: config
-                .routes
-                .iter()
-                .filter_map(|route| first_segment(&route.path))
-                .collect(),
-            routes: route_table(&config.id, config.routes, shared),
+            routes: LiveRoutes::new(&config.id, config.routes, &shared.metrics),
             id: config.id,
             public: config.public_url,
             base_path: config.base_path,
@@ -319,14 +312,6 @@ fn refresher(app: &str, keep: Duration, common: &Common, shared: &Shared) -> Ref
         }),
         None => refresher,
     }
-}
-
-fn route_table(app: &str, routes: Vec<RouteConfig>, shared: &Shared) -> RouteTable {
-    RouteTable::counted(routes, |route| shared.metrics.answers(app, route))
-}
-
-fn first_segment(path: &str) -> Option<String> {
-    path.split('/').nth(1).filter(|name| !name.is_empty()).map(|name| format!("/{name}"))
 }
 
 /// On plain-HTTP loopback the port goes into the cookie names: cookies do not tell ports apart.

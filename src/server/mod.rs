@@ -13,6 +13,7 @@ mod listen;
 mod provider_watch;
 pub mod reload;
 mod routes;
+mod routes_of;
 mod seen;
 mod shutdown;
 mod worker;

@@ -1,5 +1,5 @@
-//! Takes what has changed in the configuration while the process serves: the cookie keys. Everything else waits for a restart,
-//! and the log says so. All or nothing: a configuration with any problem changes nothing, and neither does one that is only
+//! Takes what has changed in the configuration while the process serves: cookie keys and routes. Everything else waits for a
+//! restart, and the log says so. All or nothing: a configuration with any problem changes nothing, and neither does one that is only
 //! half written. Looks by itself, because secrets that are mounted change without a signal, and at once on SIGHUP.
 
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use super::app::App;
 use crate::audit::{self, Event};
-use crate::config::{self, AppConfig, Config, Diagnostic, Sources};
+use crate::config::{self, AppConfig, Config, Diagnostic, RouteConfig, Sources};
 use crate::session::{Keys, KeysChanged};
 use crate::telemetry::{Metrics, ReloadResult};
 
@@ -66,7 +66,7 @@ impl Reload {
 
     fn take(&self, result: Result<Config, Vec<Diagnostic>>) {
         let taken = match result {
-            Ok(config) => self.apply(&config),
+            Ok(config) => self.apply(config),
             Err(problems) => {
                 for problem in &problems {
                     tracing::error!(%problem, "the configuration was read again and is no good");
@@ -78,13 +78,14 @@ impl Reload {
         self.metrics.reload(taken);
     }
 
-    /// Takes the keys of all apps, or of none.
-    fn apply(&self, config: &Config) -> ReloadResult {
-        let mut ready: Vec<(&App, Keys)> = Vec::new();
-        for app in self.apps.iter() {
-            let Some(new) = config.apps.iter().find(|new| new.id == app.id) else { continue };
+    /// Takes the keys and routes of all apps, or of none.
+    fn apply(&self, config: Config) -> ReloadResult {
+        let is_all = rest(&config) == self.rest;
+        let mut ready: Vec<(&App, Keys, Vec<RouteConfig>)> = Vec::new();
+        for new in config.apps {
+            let Some(app) = self.apps.iter().find(|app| app.id == new.id) else { continue };
             match app.cookies.prepare_keys(&new.session.keys) {
-                Ok(keys) => ready.push((app, keys)),
+                Ok(keys) => ready.push((app, keys, new.routes)),
                 Err(reason) => {
                     tracing::error!(app = app.id, %reason, "the cookie keys cannot be taken");
                     audit::record(&Event::ReloadRefused { problems: 1 }, "");
@@ -93,18 +94,23 @@ impl Reload {
             }
         }
         let mut result = ReloadResult::Unchanged;
-        for (app, keys) in ready {
+        for (app, keys, routes) in ready {
             if let Some(changed) = app.cookies.install_keys(keys) {
                 tell(&app.id, &changed);
                 result = ReloadResult::Applied;
             }
+            let count = routes.len();
+            if app.routes.replace(&app.id, routes, &self.metrics) {
+                audit::record(&Event::RoutesChanged { app: &app.id, count }, "");
+                result = ReloadResult::Applied;
+            }
         }
-        if rest(config) == self.rest {
+        if is_all {
             tracing::info!(?result, "the configuration was read again");
         } else {
             tracing::warn!(
                 ?result,
-                "the configuration was read again; only cookie keys are taken, the rest with the next start"
+                "the configuration was read again; cookie keys and routes are taken, the rest with the next start"
             );
         }
         result
@@ -146,18 +152,22 @@ async fn read(sources: &Sources) -> Option<Read> {
 /// A digest of everything.
 pub(super) fn whole(config: &Config) -> Print {
     let keys = config.apps.iter().flat_map(|app| &app.session.keys);
-    let hash = keys.fold(Sha256::new().chain_update(rest(config)), |hash, key| {
+    let routes: Vec<_> = config.apps.iter().map(|app| &app.routes).collect();
+    let hash = Sha256::new().chain_update(rest(config)).chain_update(format!("{routes:?}"));
+    let hash = keys.fold(hash, |hash, key| {
         hash.chain_update(key.id.as_bytes()).chain_update([0]).chain_update(key.bytes.expose())
     });
     hash.finalize().into()
 }
 
-/// A digest of everything but the keys. Secrets do not print, so a new client secret alone goes unnoticed.
+/// A digest of everything but keys and routes. Secrets do not print, so a new client secret alone goes unnoticed.
 pub(super) fn rest(config: &Config) -> Print {
     // Keys are secrets, and so are not cloned: they are taken out of the text, where they stand by their ids.
-    let without_keys =
-        |app: &AppConfig| format!("{app:?}").replace(&format!("{:?}", app.session.keys), "");
-    let apps: Vec<String> = config.apps.iter().map(without_keys).collect();
+    let fixed = |app: &AppConfig| {
+        let text = format!("{app:?}").replace(&format!("keys: {:?}", app.session.keys), "");
+        text.replace(&format!("routes: {:?}", app.routes), "")
+    };
+    let apps: Vec<String> = config.apps.iter().map(fixed).collect();
     let Config { server, admin, control, log, redis, .. } = config;
     Sha256::digest(format!("{server:?}{admin:?}{control:?}{log:?}{redis:?}{apps:?}")).into()
 }

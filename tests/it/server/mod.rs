@@ -26,6 +26,7 @@ mod public_https;
 mod refresh;
 mod retry;
 mod revocations;
+mod route_reload;
 mod served;
 mod server_side;
 mod session;
