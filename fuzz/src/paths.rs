@@ -68,6 +68,8 @@ fn route(path: &str) -> RouteConfig {
 
     use cloakroom::config::{CloseAt, Retry, TokenSource, Upstream};
     RouteConfig {
+        session_rate: None,
+        rules: cloakroom::config::ClaimRules::default(),
         path: path.to_owned(),
         upstream: Upstream {
             tls: false,

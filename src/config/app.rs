@@ -2,10 +2,11 @@
 
 use super::location::{is_own, parse_page, parse_prefix};
 use super::origin::{parse_origin, same_site};
+use super::quantity::rate;
 use super::raw::RawApp;
-use super::raw::{RawGuard, RawLogin, RawLogout};
+use super::raw::{RawGuard, RawLimits, RawLogin, RawLogout};
 use super::report::{At, every, unique};
-use super::types::{AppConfig, GuardConfig, LoginConfig, LogoutConfig, PublicUrl};
+use super::types::{AppConfig, GuardConfig, LimitsConfig, LoginConfig, LogoutConfig, PublicUrl};
 use super::words::{is_token, parse_choice, parse_csrf_header};
 use super::{provider, quantity, routes, session, spa};
 
@@ -25,6 +26,7 @@ pub(super) fn app(at: &At<'_>, public_at: &At<'_>, raw: &RawApp) -> Option<AppCo
     let logout = logout(&at.key("logout"), &raw.logout);
     let session = session::session(&at.key("session"), &raw.session);
     let guard = guard(&at.key("guard"), &raw.guard, public.as_ref(), app_origin.as_deref());
+    let limits = limits(&at.key("limits"), &raw.limits);
     let routes = routes::routes(&at.key("routes"), &raw.routes, base_path.as_deref());
     let spa = match &raw.spa {
         Some(raw) => Some(spa::spa(&at.key("spa"), raw)?),
@@ -42,6 +44,7 @@ pub(super) fn app(at: &At<'_>, public_at: &At<'_>, raw: &RawApp) -> Option<AppCo
         logout: logout?,
         session: session?,
         guard: guard?,
+        limits: limits?,
         routes: routes?,
         spa,
     })
@@ -143,6 +146,13 @@ fn logout(at: &At<'_>, raw: &RawLogout) -> Option<LogoutConfig> {
         return at.key("redirect_param").fail("not the name of a return parameter", mend);
     }
     Some(LogoutConfig { mode: raw.mode, redirect_param: param, revoke: raw.revoke })
+}
+
+fn limits(at: &At<'_>, raw: &RawLimits) -> Option<LimitsConfig> {
+    let login = rate(&at.key("login"), &raw.login);
+    let callback = rate(&at.key("callback"), &raw.callback);
+    let backchannel = rate(&at.key("backchannel"), &raw.backchannel);
+    Some(LimitsConfig { login: login?, callback: callback?, backchannel: backchannel? })
 }
 
 fn guard(

@@ -89,3 +89,13 @@ pub enum CloseAt {
     /// Already when the access token ends that it was opened with.
     TokenExpiry,
 }
+
+/// What becomes of a call whose claim chooses no upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Otherwise {
+    /// 403: nobody's data goes to a region that is not theirs.
+    Refuse,
+    /// To the route's own upstream.
+    Upstream,
+}

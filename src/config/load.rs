@@ -118,6 +118,7 @@ fn apps(at: &At<'_>, raw: RawConfig) -> Option<Vec<AppConfig>> {
             logout: raw.logout,
             session: raw.session,
             guard: raw.guard,
+            limits: raw.limits,
             routes: raw.routes,
             spa: raw.spa,
         };

@@ -2,10 +2,11 @@
 //! The only module that reads the environment. Never puts a configured value into a diagnostic.
 //!
 //! The way of a setting: `tree` (as written, with places) ← `layers` (overrides) → `shape` (compared with the
-//! `schema`) → `raw` (typed) → one file per section (`server`, `control`, `redis`, `app`, `provider`, `session`, `routes`, `trust`, `spa`) → `types`.
+//! `schema`) → `raw` (typed) → one file per section (`server`, `control`, `redis`, `app`, `provider`, `session`, `routes`, `claim_rules`, `trust`, `spa`) → `types`.
 
 mod app;
 mod choices;
+mod claim_rules;
 mod control;
 mod cookie_key;
 mod diagnostic;
@@ -31,9 +32,10 @@ mod types;
 mod words;
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 pub use choices::*;
+pub use claim_rules::{ByClaim, ClaimRules};
 pub use diagnostic::{Diagnostic, Place};
 pub use load::{Sources, environment, load};
 pub use schema::schema;

@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::report::{At, Wrong, wrong};
+use super::types::Rate;
 
 /// Seconds of a minute, an hour and a day.
 pub(super) const MINUTE: u64 = 60;
@@ -47,6 +48,25 @@ pub(super) fn duration_or_off(
     seconds: RangeInclusive<u64>,
 ) -> Option<Option<Duration>> {
     if text == "off" { Some(None) } else { duration(at, text, seconds).map(Some) }
+}
+
+/// A rate such as `10/s`, `600/m` or `20/h`, or `off`.
+#[expect(clippy::option_option, reason = "a problem was noted, no limit, or a limit")]
+pub(super) fn rate(at: &At<'_>, text: &str) -> Option<Option<Rate>> {
+    const MEND: &str =
+        "write a whole number from 1 to 1000000 and /s, /m or /h, e.g. \"600/m\", or \"off\"";
+    if text == "off" {
+        return Some(None);
+    }
+    let times = |unit| with_unit(text, &[(unit, 1)]).and_then(|times| u32::try_from(times).ok());
+    let units = [("/s", 1), ("/m", MINUTE), ("/h", HOUR)];
+    let read = units.into_iter().find_map(|(unit, per)| Some((times(unit)?, per)));
+    match read {
+        Some((times @ 1..=1_000_000, per)) => {
+            Some(Some(Rate { times, per: Duration::from_secs(per) }))
+        }
+        _ => at.fail("not a rate", MEND),
+    }
 }
 
 /// A size from one byte to 16 GiB.

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use super::choices::TokenSource;
+use super::claim_rules::rules;
 use super::location::{is_own, parse_path};
-use super::quantity::{DAY, HOUR, MINUTE, duration, duration_or_off, size};
+use super::quantity::{DAY, HOUR, MINUTE, duration, duration_or_off, rate, size};
 use super::raw::{Pairs, RawRoute};
 use super::report::{At, every, unique};
 use super::trust::upstream;
-use super::types::RouteConfig;
+use super::types::{Rate, RouteConfig};
 use super::words::{
     parse_choice, parse_field_name, parse_field_value, parse_foreign_cookie, parse_media_type,
     parse_method, parse_own_field,
@@ -63,6 +64,8 @@ fn route(at: &At<'_>, raw: &RawRoute, base_path: Option<&str>) -> Option<RouteCo
     let drop_response_headers = list("drop_response_headers", &raw.drop_response_headers, &field);
     let set_response_headers =
         set_fields(&at.key("set_response_headers"), &raw.set_response_headers);
+    let rules = rules(at, raw, upstream.as_ref());
+    let session_rate = session_rate(&at.key("session_rate"), raw);
     let websocket = websocket(&at.key("websocket"), raw);
     let body_limit = size(&at.key("body_limit"), &raw.body_limit);
     let waits = waits(at, raw);
@@ -72,6 +75,8 @@ fn route(at: &At<'_>, raw: &RawRoute, base_path: Option<&str>) -> Option<RouteCo
         path: path?,
         upstream: upstream?,
         token: raw.token,
+        session_rate: session_rate?,
+        rules: rules?,
         methods: methods?,
         strip_prefix: raw.strip_prefix,
         header_free: raw.header_free,
@@ -113,6 +118,15 @@ fn in_flight(at: &At<'_>, most: u32) -> Option<u32> {
         return Some(most);
     }
     at.fail("out of bounds", "write 1 to 1000000")
+}
+
+#[expect(clippy::option_option, reason = "a problem was noted, no limit, or a limit")]
+fn session_rate(at: &At<'_>, raw: &RawRoute) -> Option<Option<Rate>> {
+    let limit = rate(at, &raw.session_rate)?;
+    if limit.is_some() && raw.token == TokenSource::None {
+        return at.fail("needs a session", "remove it, or set token = \"login\"");
+    }
+    Some(limit)
 }
 
 struct Waits {

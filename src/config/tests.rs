@@ -11,7 +11,7 @@ const KEY: &str = "q83vEjRWeJCrze8SNFZ4kAECAwQFBgcICQoLDA0ODxA";
 const OTHER_KEY: &str = "bm90IGEga2V5IGJ1dCByYW5kb20gZW5vdWdoIP_-_fw";
 
 /// The least that is valid.
-const LEAST: &str = r#"
+pub(super) const LEAST: &str = r#"
 [server]
 public_url = "https://app.example.com"
 [provider]
@@ -48,7 +48,7 @@ fn load_text(
 }
 
 /// The problems as `place key: problem`, the file's folder left out.
-fn problems(toml: &str, env: &[(&str, &str)], set: &[(&str, &str)]) -> Vec<String> {
+pub(super) fn problems(toml: &str, env: &[(&str, &str)], set: &[(&str, &str)]) -> Vec<String> {
     let found = load_text(toml, env, set).err().unwrap_or_default();
     let line = |one: &Diagnostic| match &one.place {
         Place::File { line, column, .. } => format!("{line}:{column} {}: {}", one.key, one.problem),
@@ -503,6 +503,19 @@ fn an_entry_that_stands_twice_is_refused(#[case] key: &str, #[case] list: &str) 
 #[case("header_free", "yes")]
 #[case("websocket", "on")]
 #[case("close_at", "never")]
+#[case("session_rate", "10")]
+#[case("session_rate", "0/s")]
+#[case("session_rate", "+1/s")]
+#[case("session_rate", "10/d")]
+#[case("session_rate", "1000001/s")]
+#[case("require_scopes", "a b")]
+#[case("require_scopes", "a,a")]
+#[case("claim_headers.x_region", "region")]
+#[case("claim_headers.authorization", "sub")]
+#[case("claim_headers.X-Forwarded-For", "sub")]
+#[case("claim_headers.host", "sub")]
+#[case("claim_headers.x-region", "")]
+#[case("claim_headers.x-region", "/a~2b")]
 fn a_route_that_breaks_a_rule_is_refused(#[case] key: &str, #[case] value: &str) {
     let mut set = vec![("routes.0.path", "/api"), ("routes.0.upstream", "http://orders:8080")];
     let key = format!("routes.0.{key}");

@@ -152,6 +152,19 @@ pub(super) fn upstream(at: &At<'_>, raw: &RawRoute) -> Option<Upstream> {
     Some(Upstream { trust: Some(Arc::new(trust?)), ..upstream })
 }
 
+/// One more upstream of the same route, written at `at`: the route's certificates hold for it as well.
+pub(super) fn further_upstream(
+    at: &At<'_>,
+    text: &str,
+    trust: Option<&Arc<Trust>>,
+) -> Option<Upstream> {
+    let upstream = at.take(parse_upstream(text))?;
+    if trust.is_some() && !upstream.tls {
+        return at.fail("the route has certificates, and this is plain HTTP", "write https://…");
+    }
+    Some(Upstream { trust: trust.cloned(), ..upstream })
+}
+
 fn trust(at: &At<'_>, raw: &RawRoute) -> Option<Trust> {
     let noted = |name: &str, fault: &TrustFault| at.key(name).fail(fault.to_string(), mend(fault));
     let trust = match Trust::read(raw.ca_file.as_deref().map(Path::new)) {

@@ -11,6 +11,7 @@ use super::choices::{
     ClientAuthMethod, CloseAt, LogFormat, LogoutMode, Outage, PushedRequests, Retry, Revoke,
     SessionStore, TokenSource,
 };
+use super::claim_rules::ClaimRules;
 use super::trust::Trust;
 use crate::secret::Secret;
 
@@ -112,6 +113,7 @@ pub struct AppConfig {
     pub logout: LogoutConfig,
     pub session: SessionConfig,
     pub guard: GuardConfig,
+    pub limits: LimitsConfig,
     /// Longest path first.
     pub routes: Vec<RouteConfig>,
     pub spa: Option<SpaConfig>,
@@ -241,6 +243,22 @@ pub struct GuardConfig {
     pub origins: Vec<String>,
 }
 
+/// `[limits]`: requests of one client address; `None` is no limit.
+#[derive(Clone, Debug)]
+pub struct LimitsConfig {
+    pub login: Option<Rate>,
+    pub callback: Option<Rate>,
+    pub backchannel: Option<Rate>,
+}
+
+/// So many at once, refilled over this time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// At least one.
+    pub times: u32,
+    pub per: Duration,
+}
+
 /// `[[routes]]`
 #[derive(Clone, Debug)]
 pub struct RouteConfig {
@@ -248,6 +266,10 @@ pub struct RouteConfig {
     pub path: String,
     pub upstream: Upstream,
     pub token: TokenSource,
+    /// Calls of one session.
+    pub session_rate: Option<Rate>,
+    /// What is asked of the login's scopes and claims, and what is done with them.
+    pub rules: ClaimRules,
     /// Upper case; empty is `GET HEAD POST PUT PATCH DELETE OPTIONS`.
     pub methods: Vec<String>,
     /// Remove `path` before forwarding.

@@ -138,19 +138,38 @@ pub(super) fn is_token(text: &str) -> bool {
 /// The name of the CSRF header, in lower case. It must be one that makes browsers ask first (Fetch: a header that is
 /// not CORS-safelisted causes a preflight).
 pub(super) fn parse_csrf_header(text: &str) -> Result<String, Wrong> {
-    let name = text.to_ascii_lowercase();
-    let prefixes =
+    let shape = Wrong { problem: "not a header name", mend: "write one like \"x-csrf\"" };
+    let taken = Wrong {
+        problem: "a standard header proves nothing, or breaks something",
+        mend: "use one of your own, e.g. \"x-csrf\"",
+    };
+    free_header(text, shape, taken)
+}
+
+/// The name of a request field that tells a claim, in lower case: one that has no other meaning.
+pub(super) fn parse_claim_field(text: &str) -> Result<String, Wrong> {
+    const MEND: &str = "use one of your own of letters, digits and dashes, e.g. \"x-region\"";
+    let shape = Wrong { problem: "not a header name of letters, digits and dashes", mend: MEND };
+    let taken = Wrong { problem: "a standard header has a meaning already", mend: MEND };
+    // Other characters are other spellings of a dash to some servers.
+    if !text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
+        return Err(shape);
+    }
+    free_header(text, shape, taken)
+}
+
+/// A header name that means nothing yet, in lower case.
+fn free_header(text: &str, shape: Wrong, taken: Wrong) -> Result<String, Wrong> {
+    const FAMILIES: [&str; 6] =
         ["sec-", "proxy-", "access-control-", "x-forwarded-", "x-http-method", "x-method-override"];
+    let name = text.to_ascii_lowercase();
     if !is_token(&name) || name.len() > 64 {
-        return wrong("not a header name", "write one like \"x-csrf\"");
+        return Err(shape);
     }
     if TAKEN_HEADERS.contains(&name.as_str())
-        || prefixes.iter().any(|start| name.starts_with(start))
+        || FAMILIES.iter().any(|start| name.starts_with(start))
     {
-        return wrong(
-            "a standard header proves nothing, or breaks something",
-            "use one of your own, e.g. \"x-csrf\"",
-        );
+        return Err(taken);
     }
     Ok(name)
 }

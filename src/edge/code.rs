@@ -16,6 +16,10 @@ pub enum Code {
     ForbiddenFetchDest,
     ForbiddenMethod,
     ForbiddenPrefetch,
+    ScopeMissing,
+    ClaimMissing,
+    ClaimUnknown,
+    RateLimited,
     BadRequest,
     BadParameter,
     BadReturnTo,
@@ -41,7 +45,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, for the documentation test.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 37] = [
         Self::NotLoggedIn,
         Self::SessionExpired,
         Self::SessionTooLarge,
@@ -54,6 +58,10 @@ impl Code {
         Self::ForbiddenFetchDest,
         Self::ForbiddenMethod,
         Self::ForbiddenPrefetch,
+        Self::ScopeMissing,
+        Self::ClaimMissing,
+        Self::ClaimUnknown,
+        Self::RateLimited,
         Self::BadRequest,
         Self::BadParameter,
         Self::BadReturnTo,
@@ -171,6 +179,27 @@ impl Code {
                 "Login is not prefetched",
                 "Remove the prefetch of /login.",
             ),
+            Self::ScopeMissing => (
+                "scope_missing",
+                403,
+                "The login was not granted a scope that this needs",
+                "Log in with the scopes listed under missing (/login?scope=…, provider.scopes); or ask for the permission.",
+            ),
+            Self::ClaimMissing => (
+                "claim_missing",
+                403,
+                "This is not for this user",
+                "The claims listed under missing are absent or have another value: mend them at the authorization server, then log in again.",
+            ),
+            Self::ClaimUnknown => (
+                "claim_unknown",
+                403,
+                "No API serves this user's claim",
+                "Add the claim's value to the route's upstream_by.upstreams, or mend it at the authorization server.",
+            ),
+            Self::RateLimited => {
+                ("rate_limited", 429, "Too many requests", "Wait as long as Retry-After says.")
+            }
             Self::BadRequest => {
                 ("bad_request", 400, "The request cannot be understood", "Mend the request.")
             }

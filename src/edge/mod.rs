@@ -1,4 +1,5 @@
-//! The edge towards the browser: problem documents and pages, response headers, request ids, the client's address.
+//! The edge towards the browser: problem documents and pages, response headers, request ids, the client's address, how often
+//! somebody may come.
 //! The only module that knows status codes. Never shows a cause that came from outside.
 
 mod auth_error;
@@ -7,6 +8,7 @@ mod code;
 pub mod headers;
 pub mod pages;
 mod problem;
+mod rate_limit;
 mod request_id;
 
 #[cfg(test)]
@@ -15,4 +17,5 @@ mod tests;
 pub use auth_error::AuthError;
 pub use code::Code;
 pub use problem::Problem;
+pub use rate_limit::{Rates, client_key};
 pub use request_id::{RequestId, RequestIds};

@@ -22,12 +22,13 @@ pub struct Problem {
     retry_after: Option<u32>,
     allow: Option<String>,
     home: Option<String>,
+    missing: Vec<String>,
 }
 
 impl Problem {
     /// A problem with the code's status and words.
     pub fn new(code: Code) -> Self {
-        Self { code, cause: None, retry_after: None, allow: None, home: None }
+        Self { code, cause: None, retry_after: None, allow: None, home: None, missing: Vec::new() }
     }
 
     /// Says when to try again, in seconds.
@@ -45,6 +46,11 @@ impl Problem {
         Self { cause: Some(cause), ..self }
     }
 
+    /// Names what the login lacks: scopes or claims, as configured; never what they hold.
+    pub fn with_missing(self, names: Vec<String>) -> Self {
+        Self { missing: names, ..self }
+    }
+
     /// Where a page's button leads: the app, as configured; `/` without it.
     pub fn with_home(self, url: &str) -> Self {
         Self { home: Some(url.to_owned()), ..self }
@@ -53,6 +59,11 @@ impl Problem {
     /// The stable code.
     pub fn code(&self) -> &'static str {
         self.code.as_str()
+    }
+
+    /// The scopes or claims that the login lacks, by name.
+    pub fn missing(&self) -> &[String] {
+        &self.missing
     }
 
     /// The answer: a page for a navigation (`html`), else a problem document.
@@ -94,6 +105,7 @@ impl Problem {
             detail: self.cause.map_or(self.code.mend(), AuthError::mend),
             code: self.code(),
             cause: self.cause.map(AuthError::as_str),
+            missing: &self.missing,
             request_id,
         };
         // Plain strings and numbers: this cannot fail, and an empty body would still carry the code in its header.
@@ -118,6 +130,8 @@ struct Document<'a> {
     code: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     cause: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    missing: &'a [String],
     request_id: &'a str,
 }
 

@@ -7,12 +7,13 @@ use actix_web::HttpResponse;
 use sha2::{Digest as _, Sha256};
 
 use super::call::Call;
+use super::first_record::{Kept, record_of};
 use super::keeping::KeepFailure;
 use super::login_flow::{LoginFlow, see_other};
 use super::sessions::set_cookies;
 use crate::audit::{self, Event};
 use crate::edge::{AuthError, Code, Problem};
-use crate::oidc::{CodeExchange, IdClaims, IdTokenFault, Login, OidcError};
+use crate::oidc::{CodeExchange, IdTokenFault, OidcError};
 use crate::session::{
     LoginAttempt, LoginCookieError, LoginTrail, Opened, Replaced, SessionId, SessionRecord,
 };
@@ -103,7 +104,8 @@ async fn session_of(
     let work = || {
         let (provider, attempt) = (Arc::clone(&flow.provider), attempt.clone());
         let (random, clock) = (flow.random.clone(), flow.clock.clone());
-        let (claims, max_age) = (flow.claims.clone(), flow.session_max_age);
+        let kept = Kept { shown: flow.claims.clone(), ruled: flow.ruled.load() };
+        let max_age = flow.session_max_age;
         let issuer = flow.issuer.clone();
         async move {
             // The session begins before the exchange, so that a logout of the user meanwhile ends it too (LO-14).
@@ -124,7 +126,9 @@ async fn session_of(
             let login = provider.exchange(exchange).await.map_err(login_code)?;
             let session_id = SessionId::new(random.bytes());
             let (iss, refresh_ends) = (login.claims.iss.clone(), login.tokens.refresh_ends);
-            let mut record = record_of(login, session_id, &claims, clock.now());
+            let mut record = record_of(login, session_id, &kept, clock.now());
+            // RFC 6749 §5.1: what is not said was granted as asked.
+            record.scope = record.scope.or_else(|| attempt.scope.clone());
             record.created = began;
             record.expires = began.plus(max_age);
             record.remember_issuer(&iss, &issuer);
@@ -163,44 +167,6 @@ async fn mark_used(
         }
     }
     Ok(())
-}
-
-fn record_of(
-    login: Login,
-    session_id: SessionId,
-    shown: &[String],
-    now: crate::clock::Timestamp,
-) -> SessionRecord {
-    let Login { tokens, claims } = login;
-    SessionRecord {
-        session_id,
-        generation: 1,
-        claims: shown_claims(&claims, shown),
-        subject: claims.sub,
-        op_sid: claims.sid,
-        auth_time: claims.auth_time,
-        acr: claims.acr,
-        created: now,
-        expires: now,
-        sealed_at: now,
-        access_token: tokens.access_token,
-        access_expires: tokens.expires_at,
-        refresh_token: tokens.refresh_token,
-        scope: tokens.scope,
-        id_token: tokens.id_token,
-        extensions: Vec::new(),
-    }
-}
-
-/// ID-21: only listed claims are ever shown to the SPA, so only they are kept.
-fn shown_claims(claims: &IdClaims, shown: &[String]) -> String {
-    let kept: serde_json::Map<_, _> = claims
-        .all
-        .iter()
-        .filter(|(name, _)| shown.contains(name))
-        .map(|(name, value)| (name.clone(), value.clone()))
-        .collect();
-    serde_json::Value::Object(kept).to_string()
 }
 
 async fn logged_in(

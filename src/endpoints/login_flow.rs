@@ -15,7 +15,7 @@ use crate::edge::AuthError;
 use crate::guard::Guard;
 use crate::oidc::Provider;
 use crate::secret::{Random, Secret};
-use crate::session::{SessionCookies, SessionRecord};
+use crate::session::{RuledNames, SessionCookies, SessionRecord};
 use crate::store::{Claims, DenyList, Seen};
 use crate::telemetry::{Metrics, Refusals};
 use crate::tokens::{Flights, Revocations};
@@ -30,6 +30,8 @@ pub struct LoginFlow {
     pub config: LoginConfig,
     /// Claims that the session shows.
     pub claims: Vec<String>,
+    /// Claims that the rules of routes look at.
+    pub ruled: Arc<RuledNames>,
     /// A session's absolute life.
     pub session_max_age: std::time::Duration,
     pub issuer: String,

@@ -5,6 +5,7 @@ pub mod backchannel_logout;
 mod call;
 pub mod callback;
 pub mod events;
+mod first_record;
 mod keeping;
 pub mod logged_out;
 pub mod login;

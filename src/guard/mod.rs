@@ -1,6 +1,7 @@
-//! Decides who may call: Origin, Fetch Metadata, CSRF header, CORS. Pure decisions over the facts of a request;
+//! Decides who may call: Origin, Fetch Metadata, CSRF header, CORS, and the scopes and claims of the login. Pure decisions over the facts of a request;
 //! never does I/O, never changes anything, and refuses whatever it does not know to be ours.
 
+mod claim_rules;
 mod cors;
 mod facts;
 mod header_route;
@@ -11,6 +12,7 @@ mod websocket;
 #[cfg(test)]
 mod tests;
 
+pub use claim_rules::{Lack, Ruling, rule};
 pub use cors::Cors;
 pub use facts::{Facts, Site};
 pub use login_entry::LoginEntry;

@@ -56,13 +56,14 @@ pub fn is_event_stream(content_type: &[u8]) -> bool {
 /// Fields by which a request asks to be taken for one with another method.
 pub fn names_a_method(name: &str) -> bool {
     const NAMES: [&str; 3] = ["x-http-method-override", "x-http-method", "x-method-override"];
-    NAMES.iter().any(|known| {
-        name.len() == known.len()
-            && name
-                .bytes()
-                .zip(known.bytes())
-                .all(|(a, b)| a == b || (b == b'-' && !a.is_ascii_alphanumeric()))
-    })
+    NAMES.iter().any(|known| spells(name, known))
+}
+
+/// Whether some server would take `name` for `known`, which has dashes: other marks may stand for them.
+pub fn spells(name: &str, known: &str) -> bool {
+    let mut pairs = name.bytes().zip(known.bytes());
+    name.len() == known.len()
+        && pairs.all(|(a, b)| a == b || (b == b'-' && !a.is_ascii_alphanumeric()))
 }
 
 /// Request fields that never reach an upstream, under any spelling that a CGI-like server would take for them:

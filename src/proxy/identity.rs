@@ -1,4 +1,5 @@
-//! What an upstream learns about the caller and about us: the address, the public host, that we were in between.
+//! What an upstream learns about the caller and about us: the address, the public host, that we were in between, and the
+//! claims that the route tells.
 //! Always made here, from what we know; never taken from the request (PX-06, PX-13).
 
 use actix_web::http::Version;
@@ -37,6 +38,10 @@ pub fn set(
     headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
     let request_id = values.upstream(outgoing.request_id.as_bytes()).ok_or(NO_TEXT)?;
     headers.insert(X_REQUEST_ID, request_id);
+    for (name, value) in outgoing.told {
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| NO_TEXT)?;
+        headers.insert(name, values.upstream(value.as_bytes()).ok_or(NO_TEXT)?);
+    }
     Ok(())
 }
 

@@ -58,6 +58,10 @@ pub struct Outgoing<'a> {
     pub request_id: &'a str,
     /// The guard's header as configured, lower case: it means nothing further on.
     pub csrf_header: &'a str,
+    /// Fields that tell claims, on whatever route of the app: no caller sets one. Lower case.
+    pub claim_fields: &'a [String],
+    /// Those that this call gets: name in lower case, value in printable ASCII.
+    pub told: &'a [(&'a str, String)],
     /// Whether a cookie name belongs to us: then it goes neither up nor down.
     pub is_ours: &'a dyn Fn(&str) -> bool,
     /// The SPA lives on a sibling host of the same site.

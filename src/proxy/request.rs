@@ -120,6 +120,7 @@ fn pass_fields(
             || name == outgoing.csrf_header
             || !outgoing.route.forwards(name)
             || named.iter().any(|option| option == name)
+            || outgoing.claim_fields.iter().any(|ours| fields::spells(name, ours))
         {
             continue;
         }

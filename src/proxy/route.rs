@@ -1,7 +1,7 @@
 //! Which upstream a path belongs to, which methods it serves, and how paths map onto the upstream and back.
 //! Matches whole segments, the longest route wins; never forwards TRACE or CONNECT.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use actix_web::http::header as seen;
@@ -67,6 +67,8 @@ pub struct Route {
     /// What every answer gets.
     set_fields: Vec<(seen::HeaderName, seen::HeaderValue)>,
     answers: [Counter; 5],
+    /// The same route to other upstreams, by the value of the claim that chooses them.
+    by_claim: BTreeMap<String, Self>,
 }
 
 impl Route {
@@ -76,6 +78,15 @@ impl Route {
     }
 
     fn counted(config: RouteConfig, answers: [Counter; 5]) -> Self {
+        let chosen = config.rules.by_claim.iter().flat_map(|by| &by.upstreams);
+        let by_claim = chosen.map(|(value, upstream)| {
+            let config = RouteConfig { upstream: upstream.clone(), ..config.clone() };
+            (value.clone(), Self::to_one(config, answers.clone()))
+        });
+        Self { by_claim: by_claim.collect(), ..Self::to_one(config, answers) }
+    }
+
+    fn to_one(config: RouteConfig, answers: [Counter; 5]) -> Self {
         let allow = if config.methods.is_empty() {
             DEFAULT_METHODS.join(", ")
         } else {
@@ -94,7 +105,13 @@ impl Route {
             allow: allow.into(),
             host,
             answers,
+            by_claim: BTreeMap::new(),
         }
+    }
+
+    /// The same route to the upstream that the value of a claim has chosen.
+    pub fn chosen(&self, value: Option<&str>) -> &Self {
+        value.and_then(|value| self.by_claim.get(value)).unwrap_or(self)
     }
 
     /// Counts an answer of the upstream.

@@ -10,6 +10,7 @@ use futures_util::future::{Either, select};
 use tokio::time::timeout;
 
 use super::app::App;
+use super::by_claims;
 use super::held_open;
 use super::routes::Refused;
 use super::routes_of::Routes;
@@ -45,7 +46,8 @@ pub async fn answer(
         return Box::pin(files(call, (app, &routes), &path, body)).await;
     };
     let handshake = guard(call, app, route)?;
-    let api = Api { call, app, worker, route, path, handshake };
+    let claim_fields = &routes.claim_fields;
+    let api = Api { call, app, worker, route, path, handshake, claim_fields, told: Vec::new() };
     match route.config().token {
         TokenSource::None => api.forward(None, body).await.map(|sent| sent.response),
         TokenSource::Login => api.with_login_token(body).await,
@@ -62,14 +64,25 @@ struct Api<'a> {
     path: NormalPath,
     /// The call asks for a WebSocket.
     handshake: Option<Handshake>,
+    /// Fields that tell claims, on whatever route.
+    claim_fields: &'a [String],
+    /// Those of this call.
+    told: Vec<(&'a str, String)>,
 }
 
 impl Api<'_> {
-    async fn with_login_token(&self, body: Payload) -> Result<HttpResponse, Refused> {
-        let (call, sessions) = (self.call, &self.app.sessions);
+    async fn with_login_token(mut self, body: Payload) -> Result<HttpResponse, Refused> {
+        let (call, app) = (self.call, self.app);
+        let sessions = &app.sessions;
         let session =
             sessions.open(call).await.map_err(|why| sessions.not_logged_in(why, call.jar))?;
         let record = &session.record;
+        self.limited(record)?;
+        let rules = &self.route.config().rules;
+        if !rules.is_empty() {
+            let ruling = by_claims::rule(rules, record, &app.scopes).map_err(refused)?;
+            (self.route, self.told) = (self.route.chosen(ruling.upstream), ruling.fields);
+        }
         // RFC 9110 §9.2.2: what is idempotent may be sent again, here when nothing of a body is gone.
         let may_repeat = call.request.method().is_idempotent() && matches!(body, Payload::None);
         let mut body = Body { payload: body, may_repeat: may_repeat || self.handshake.is_some() };
@@ -83,6 +96,15 @@ impl Api<'_> {
             }
             Freshness::Ended => Box::pin(self.after_refresh(&session, body)).await,
         }
+    }
+
+    /// Refuses a session that calls the route too often.
+    fn limited(&self, record: &SessionRecord) -> Result<(), Refused> {
+        let config = self.route.config();
+        let Some(limit) = config.session_rate else { return Ok(()) };
+        let who = (self.app.id.as_str(), config.path.as_str(), record.session_id.as_bytes());
+        let admitted = self.worker.shared.rates.admit(limit, who);
+        admitted.map_err(|wait| refused(Problem::new(Code::RateLimited).with_retry_after(wait)))
     }
 
     /// Calls and refreshes beside each other: the head waits a little for the new cookies, a slow upstream costs nothing.
@@ -233,6 +255,8 @@ impl Api<'_> {
             public: &self.app.public,
             request_id: self.call.request_id,
             csrf_header: &self.app.csrf_header,
+            claim_fields: self.claim_fields,
+            told: &self.told,
             is_ours,
             sibling_spa: self.app.sibling_spa,
         }

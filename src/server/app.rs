@@ -11,7 +11,8 @@ use super::held_open::Ends;
 use super::routes_of::LiveRoutes;
 use crate::audit::{self, Event};
 use crate::clock::Clock;
-use crate::config::{AppConfig, PublicUrl, SessionConfig, SessionStore};
+use crate::config::{AppConfig, LimitsConfig, PublicUrl, SessionConfig, SessionStore};
+use crate::edge::Rates;
 use crate::endpoints::backchannel_logout::Backchannel;
 use crate::endpoints::events::EventParts;
 use crate::endpoints::logout::LogoutParts;
@@ -20,7 +21,7 @@ use crate::endpoints::{Keeping, LoginFlow, LoopWatch, Sessions};
 use crate::guard::Guard;
 use crate::oidc::{OidcError, Provider};
 use crate::secret::Random;
-use crate::session::{CounterOf, Identity, KeyRing, SessionCookies, SessionError};
+use crate::session::{CounterOf, Identity, KeyRing, RuledNames, SessionCookies, SessionError};
 use crate::spa::{Spa, SpaError};
 use crate::store::{DenyFileError, DenyList, Redis, Seen, SessionNews, Tokens};
 use crate::telemetry::{Metrics, Refusals};
@@ -39,6 +40,9 @@ pub struct App {
     /// The SPA lives on another origin than we do.
     pub sibling_spa: bool,
     pub csrf_header: String,
+    pub limits: LimitsConfig,
+    /// What a login asks for, and has been granted if the authorization server does not say otherwise.
+    pub scopes: Vec<String>,
     pub guard: Arc<Guard>,
     pub cookies: Arc<SessionCookies>,
     pub login: LoginFlow,
@@ -77,6 +81,8 @@ pub struct Shared {
     pub metrics: Metrics,
     /// What was refused lately, and why.
     pub refusals: Refusals,
+    /// How often whom came lately.
+    pub rates: Rates,
     /// What other instances share with this one.
     pub redis: Option<Arc<Redis>>,
 }
@@ -99,6 +105,7 @@ impl App {
                 None => Arc::default(),
             },
             keeping: Arc::new(keeping(&config, &cookies, shared)),
+            ruled: Arc::default(),
             cookies,
         };
         Ok(Self {
@@ -122,16 +129,18 @@ impl App {
             sessions: sessions(
                 &config.id,
                 config.session,
-                config.provider.issuer,
+                config.provider.issuer.clone(),
                 (&common, shared),
             ),
             csrf_header: config.guard.csrf_header,
+            limits: config.limits,
+            scopes: config.provider.scopes,
             spa: config
                 .spa
                 .as_ref()
                 .map(|spa| Spa::load(spa, &config.public_url.origin))
                 .transpose()?,
-            routes: LiveRoutes::new(&config.id, config.routes, &shared.metrics),
+            routes: LiveRoutes::new(&config.id, config.routes, &shared.metrics, common.ruled),
             id: config.id,
             public: config.public_url,
             base_path: config.base_path,
@@ -151,6 +160,7 @@ struct Common {
     deny: Arc<DenyList>,
     news: Arc<SessionNews>,
     revocations: Arc<Revocations>,
+    ruled: Arc<RuledNames>,
 }
 
 fn session_cookies(config: &AppConfig, shared: &Shared) -> Result<SessionCookies, SessionError> {
@@ -217,6 +227,7 @@ fn login_flow(config: &AppConfig, common: &Common, shared: &Shared) -> LoginFlow
         guard: Arc::clone(&common.guard),
         deny: Arc::clone(&common.deny),
         claims: config.session.claims.clone(),
+        ruled: Arc::clone(&common.ruled),
         session_max_age: config.session.max_age,
         issuer: config.provider.issuer.clone(),
         app_origin: config.app_origin.clone(),

@@ -121,6 +121,9 @@ fn host(request: &HttpRequest) -> Option<&str> {
     request.uri().authority().map(Authority::as_str).or_else(field)
 }
 
+/// Refusals that a security team asks about, by how their codes begin.
+const AUDITED: [&str; 6] = ["csrf", "forbidden", "login_loop", "scope", "claim", "rate_limited"];
+
 fn refuse(
     call: &Call<'_>,
     (worker, app): (&Worker, &App),
@@ -129,7 +132,7 @@ fn refuse(
 ) -> HttpResponse {
     let code = problem.code();
     worker.shared.metrics.refusal(code);
-    if code.starts_with("csrf") || code.starts_with("forbidden") || code == "login_loop" {
+    if AUDITED.iter().any(|start| code.starts_with(start)) {
         audit::record(&Event::Refused { code, route: call.request.path() }, call.request_id);
     }
     worker.shared.refusals.remember(Refused {
@@ -139,7 +142,7 @@ fn refuse(
         code: code.to_owned(),
         method: call.request.method().to_string(),
         path: call.request.path().to_owned(),
-        seen: seen(call, app),
+        seen: seen(call, app, problem.missing()),
     });
     let mut response = problem.response(call.request_id, call.is_navigation());
     set_cookies(&mut response, cookies);

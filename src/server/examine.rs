@@ -272,8 +272,8 @@ async fn upstreams(app: &AppConfig, tell: &mut impl FnMut(Finding)) {
         ));
     };
     let mut seen = Vec::new();
-    for route in &app.routes {
-        let upstream = &route.upstream;
+    let all = app.routes.iter().flat_map(|route| route.upstreams().map(move |one| (route, one)));
+    for (route, upstream) in all {
         let scheme = if upstream.tls { "https" } else { "http" };
         let address = format!("{scheme}://{}", upstream.authority);
         if seen.contains(&address) {

@@ -22,7 +22,7 @@ use super::shutdown::{GOODBYE, Shutdown, Signals};
 use super::worker::Worker;
 use crate::clock::Clock;
 use crate::config::{Config, RedisConfig, ServerConfig};
-use crate::edge::RequestIds;
+use crate::edge::{Rates, RequestIds};
 use crate::proxy::{Drain, Pool};
 use crate::secret::Random;
 use crate::store::{Redis, StoreError};
@@ -96,6 +96,7 @@ pub fn start(config: Config, clock: Clock, random: Random) -> Result<Running, Se
         random,
         metrics: metrics.clone(),
         refusals: Refusals::default(),
+        rates: Rates::default(),
         redis: config.redis.map(|redis| shared_store(redis, &clock, &metrics)).transpose()?,
     };
     let mut apps = Vec::with_capacity(config.apps.len());

@@ -3,6 +3,7 @@
 mod admin;
 mod api;
 mod app;
+mod by_claims;
 mod connections;
 pub mod control;
 mod descriptors;

@@ -7,7 +7,7 @@ use futures_core::future::LocalBoxFuture;
 use super::api;
 use super::app::App;
 use super::worker::Worker;
-use crate::edge::{Code, Problem};
+use crate::edge::{Code, Problem, client_key};
 use crate::endpoints::{
     Call, backchannel_logout, callback, events, logged_out, login, logout, logout_continue,
     own_sessions, refresh, session,
@@ -29,6 +29,7 @@ pub async fn route(
     let path = NormalPath::parse(call.request.uri().path())
         .map_err(|error| (Problem::from(error), Vec::new()))?;
     let own = path.as_str().strip_prefix(app.base_path.as_str()).unwrap_or("");
+    limited(call, own, app, worker)?;
     let answer = match (call.request.method().as_str(), own) {
         (
             _,
@@ -82,6 +83,20 @@ pub async fn route(
         _ => return api::answer(call, app, worker, path, body).await,
     };
     answer.map_err(|problem| (problem, Vec::new()))
+}
+
+/// Refuses a client that comes too often where each request costs a call to the authorization server, or a signature.
+fn limited(call: &Call<'_>, own: &str, app: &App, worker: &Worker) -> Result<(), Refused> {
+    let limit = match own {
+        "/login" => app.limits.login,
+        "/callback" => app.limits.callback,
+        "/backchannel-logout" => app.limits.backchannel,
+        _ => None,
+    };
+    let Some(limit) = limit else { return Ok(()) };
+    let who = (app.id.as_str(), own, client_key(call.client_ip));
+    let admitted = worker.shared.rates.admit(limit, who);
+    admitted.map_err(|wait| (Problem::new(Code::RateLimited).with_retry_after(wait), Vec::new()))
 }
 
 /// Keeps what is rare out of the future of an API call, which the server allocates and moves with every request.

@@ -42,8 +42,8 @@ const FETCH_WORDS: [&str; 32] = [
     "webidentity",
 ];
 
-/// A line for each thing.
-pub fn seen(call: &Call<'_>, app: &App) -> Vec<String> {
+/// A line for each thing; `missing` are the scopes or claims that the login lacks, by name.
+pub fn seen(call: &Call<'_>, app: &App, missing: &[String]) -> Vec<String> {
     let facts = &call.facts;
     let mut lines = Vec::new();
     let word = |value: Option<&str>| match value {
@@ -65,6 +65,9 @@ pub fn seen(call: &Call<'_>, app: &App) -> Vec<String> {
     ));
     lines.push(format!("login cookies: {logins}; other cookies: {others}"));
     lines.push(format!("session: {}", session(call, app)));
+    if !missing.is_empty() {
+        lines.push(format!("missing in the login: {}", missing.join(" ")));
+    }
     lines
 }
 

@@ -100,6 +100,7 @@ pub fn encode_login(attempt: &LoginAttempt) -> Vec<u8> {
         }
         None => out.0.push(0),
     }
+    out.maybe(attempt.scope.as_deref());
     out.padded()
 }
 
@@ -109,7 +110,7 @@ pub fn decode_login(bytes: &[u8]) -> Option<LoginAttempt> {
     if input.byte()? != RECORD_VERSION {
         return None;
     }
-    Some(LoginAttempt {
+    let mut attempt = LoginAttempt {
         state: input.text()?,
         nonce: input.text()?,
         verifier: Secret::new(input.text()?),
@@ -126,7 +127,11 @@ pub fn decode_login(bytes: &[u8]) -> Option<LoginAttempt> {
             }),
             _ => return None,
         },
-    })
+        scope: None,
+    };
+    // Releases before it wrote nothing here but the padding, or not even that.
+    attempt.scope = input.maybe().flatten();
+    Some(attempt)
 }
 
 /// Encodes a token with the time it was sealed: logout hint and ticket.

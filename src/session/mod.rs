@@ -9,6 +9,7 @@ mod login_trail;
 mod logout_cookie;
 mod names;
 mod record;
+mod ruled_claims;
 mod set_cookie;
 mod shown;
 mod stored;
@@ -26,6 +27,7 @@ pub use login_cookie::LoginCookieError;
 pub use login_trail::LoginTrail;
 pub use logout_cookie::LogoutTicket;
 pub use record::{LoginAttempt, Replaced, SessionId, SessionRecord};
+pub use ruled_claims::{Claims, RuledNames};
 pub use shown::CookiesShown;
 pub use ticket::Ticket;
 

@@ -1,5 +1,8 @@
 //! What a session and a login attempt are made of. Holds data only; lifetimes are decided in `cookies`.
 
+use serde_json::Value;
+
+use super::ruled_claims::{Claims, pick};
 use crate::clock::Timestamp;
 use crate::secret::Secret;
 use crate::store::KnownAs;
@@ -54,6 +57,8 @@ const NONCE: u16 = 1;
 const TENANT: u16 = 2;
 /// The tag of the refresh token's end, seconds in eight bytes, where the authorization server has said one.
 const REFRESH_ENDS: u16 = 3;
+/// The tag of the claims that routes look at, a JSON object.
+const RULED: u16 = 4;
 
 impl SessionRecord {
     /// Remembers the nonce of the login.
@@ -92,6 +97,22 @@ impl SessionRecord {
         tokens.map_or(self.expires, |ends| ends.min(self.expires))
     }
 
+    /// Keeps the claims that routes look at, as the login has them: `names` of `all`.
+    pub fn keep_ruled(&mut self, all: &Claims, names: &[String]) {
+        let kept = pick(all, names);
+        if !kept.is_empty() {
+            self.extensions.push((RULED, Value::Object(kept).to_string().into_bytes()));
+        }
+    }
+
+    /// What [`SessionRecord::keep_ruled`] kept, by the names that it was given; and the subject, always.
+    pub fn ruled(&self) -> Claims {
+        let kept = self.text(RULED).and_then(|text| serde_json::from_str(text).ok());
+        let mut kept: Claims = kept.unwrap_or_default();
+        kept.insert("sub".to_owned(), Value::from(self.subject.as_str()));
+        kept
+    }
+
     /// The names by which this session can be ended; `issuer` is the configured one.
     pub fn known_as<'a>(&'a self, issuer: &'a str) -> KnownAs<'a> {
         KnownAs {
@@ -119,6 +140,8 @@ pub struct LoginAttempt {
     pub started: Timestamp,
     pub max_age: Option<u64>,
     pub acr_values: Option<String>,
+    /// The scopes asked for, where they are fewer than configured.
+    pub scope: Option<String>,
     /// The session that this login will replace. Noted at the start, because the callback comes
     /// without our Strict cookies.
     pub replaces: Option<Replaced>,

@@ -88,6 +88,7 @@ fn attempt(state: &str, started: Timestamp) -> LoginAttempt {
         started,
         max_age: None,
         acr_values: None,
+        scope: Some("openid sales".to_owned()),
         replaces: Some(Replaced {
             id: SessionId::new([9; 16]),
             expires: Timestamp(77),

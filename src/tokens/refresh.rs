@@ -287,6 +287,8 @@ async fn fetch(
                 record.set_refresh_ends(tokens.refresh_ends);
             }
             record.refresh_token = tokens.refresh_token.or(Some(token));
+            // RFC 6749 §6: no word on the scope means that it is as before.
+            record.scope = tokens.scope.or(record.scope);
             record.id_token = tokens.id_token;
             metrics.refresh(RefreshResult::Succeeded);
             let generation = record.generation;

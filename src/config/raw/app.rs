@@ -158,6 +158,32 @@ pub struct RawKey {
     pub env: Option<String>,
 }
 
+/// How often one client address may come; for IPv6 that is a network of 64 bits. Each process counts by itself. So many at once, then
+/// as the time passes; more are 429 `rate_limited` with `Retry-After`.
+#[derive(Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct RawLimits {
+    /// `/login`: a whole number and `/s`, `/m` or `/h`, or `off`. An office behind one address is one client.
+    #[schemars(extend("x-unit" = "rate"))]
+    pub login: String,
+    /// `/callback`.
+    #[schemars(extend("x-unit" = "rate"))]
+    pub callback: String,
+    /// `/backchannel-logout`: the client is the authorization server.
+    #[schemars(extend("x-unit" = "rate"))]
+    pub backchannel: String,
+}
+
+impl Default for RawLimits {
+    fn default() -> Self {
+        Self {
+            login: "1200/m".to_owned(),
+            callback: "1200/m".to_owned(),
+            backchannel: "12000/m".to_owned(),
+        }
+    }
+}
+
 /// Who may call.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]

@@ -13,10 +13,10 @@ mod provider;
 mod redis;
 mod routes;
 
-pub use app::{RawAppSection, RawGuard, RawKey, RawLogin, RawLogout, RawSession};
+pub use app::{RawAppSection, RawGuard, RawKey, RawLimits, RawLogin, RawLogout, RawSession};
 pub use provider::RawProvider;
 pub use redis::RawRedis;
-pub use routes::{RawRoute, RawSpa};
+pub use routes::{RawRoute, RawSpa, RawUpstreamBy};
 
 /// A table with names of the user's choice.
 pub type Pairs = BTreeMap<String, String>;
@@ -36,6 +36,7 @@ pub struct RawConfig {
     pub logout: RawLogout,
     pub session: RawSession,
     pub guard: RawGuard,
+    pub limits: RawLimits,
     /// What is proxied where. The longest matching path wins.
     pub routes: Vec<RawRoute>,
     pub spa: Option<RawSpa>,
@@ -56,6 +57,7 @@ pub struct RawApp {
     pub logout: RawLogout,
     pub session: RawSession,
     pub guard: RawGuard,
+    pub limits: RawLimits,
     /// What is proxied where. The longest matching path wins.
     pub routes: Vec<RawRoute>,
     pub spa: Option<RawSpa>,

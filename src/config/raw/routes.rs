@@ -3,8 +3,10 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use std::collections::BTreeMap;
+
 use super::Pairs;
-use crate::config::choices::{CloseAt, Retry, TokenSource};
+use crate::config::choices::{CloseAt, Otherwise, Retry, TokenSource};
 
 /// One route of the proxy.
 #[derive(Deserialize, Serialize, JsonSchema)]
@@ -27,6 +29,23 @@ pub struct RawRoute {
     pub client_key_file: Option<String>,
     /// `login` sends the access token of the login; `none` sends none and needs no session.
     pub token: TokenSource,
+    /// How often one session may call this route: a whole number and `/s`, `/m` or `/h`, or `off`. So many at once, then as the
+    /// time passes; more are 429 `rate_limited`. Each process counts by itself.
+    #[schemars(extend("x-unit" = "rate"))]
+    pub session_rate: String,
+    /// Scopes that the login must have been granted, all of them; else 403 `scope_missing`, and nothing goes to the upstream.
+    pub require_scopes: Vec<String>,
+    /// Claims of the login that this route is for, each with the values of which one must be there; an empty list takes any
+    /// value but `false`. Else 403 `claim_missing`. A claim inside another one is named by its JSON pointer (RFC 6901), e.g.
+    /// `/realm_access/roles`.
+    #[schemars(extend("x-unit" = "values by claim"))]
+    pub require_claims: BTreeMap<String, Vec<String>>,
+    /// Request header fields that tell the upstream claims of the login, each by its claim. No caller can set such a field, in
+    /// no spelling and on no route of the app. What is not printable ASCII is percent-encoded; lists have commas.
+    #[schemars(extend("x-unit" = "claim by field"))]
+    pub claim_headers: Pairs,
+    /// Choose the upstream by a claim of the login, e.g. the user's home region.
+    pub upstream_by: Option<RawUpstreamBy>,
     /// Methods that pass. Empty: `GET HEAD POST PUT PATCH DELETE OPTIONS`.
     pub methods: Vec<String>,
     /// Remove `path` before the upstream's own path prefix is put in front.
@@ -98,6 +117,11 @@ impl Default for RawRoute {
             client_cert_file: None,
             client_key_file: None,
             token: TokenSource::Login,
+            session_rate: "off".to_owned(),
+            require_scopes: Vec::new(),
+            require_claims: BTreeMap::new(),
+            claim_headers: Pairs::new(),
+            upstream_by: None,
             methods: Vec::new(),
             strip_prefix: false,
             header_free: false,
@@ -119,6 +143,33 @@ impl Default for RawRoute {
             keepalive_timeout: "4s".to_owned(),
             retry: Retry::NeverSent,
             max_in_flight: 10_000,
+        }
+    }
+}
+
+/// Which claim chooses the upstream of a route, and which value leads where.
+#[derive(Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct RawUpstreamBy {
+    /// The claim, or its JSON pointer (RFC 6901). Required.
+    pub claim: Option<String>,
+    /// Where calls go, by the claim's value; same form as the route's `upstream`, and the same certificates.
+    #[schemars(extend("x-unit" = "URL by value"))]
+    pub upstreams: Pairs,
+    /// Calls of sessions without the claim: `refuse` them (403 `claim_missing`), or send them to the route's `upstream`.
+    pub missing: Otherwise,
+    /// Calls of sessions whose claim has another value: `refuse` them (403 `claim_unknown`), or send them to the route's
+    /// `upstream`.
+    pub unknown: Otherwise,
+}
+
+impl Default for RawUpstreamBy {
+    fn default() -> Self {
+        Self {
+            claim: None,
+            upstreams: Pairs::new(),
+            missing: Otherwise::Refuse,
+            unknown: Otherwise::Refuse,
         }
     }
 }

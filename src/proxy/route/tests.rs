@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use rstest::rstest;
 
 use super::{Route, RouteTable};
-use crate::config::{CloseAt, Retry, RouteConfig, TokenSource, Upstream};
+use crate::config::{ClaimRules, CloseAt, Retry, RouteConfig, TokenSource, Upstream};
 use crate::proxy::{NormalPath, ProxyError};
 
 fn config(path: &str) -> RouteConfig {
@@ -21,6 +21,8 @@ fn config(path: &str) -> RouteConfig {
             trust: None,
         },
         token: TokenSource::Login,
+        session_rate: None,
+        rules: ClaimRules::default(),
         methods: Vec::new(),
         strip_prefix: false,
         header_free: false,

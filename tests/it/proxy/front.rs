@@ -33,6 +33,8 @@ pub fn route(address: SocketAddr) -> RouteConfig {
             prefix: String::new(),
             trust: None,
         },
+        session_rate: None,
+        rules: cloakroom::config::ClaimRules::default(),
         token: TokenSource::Login,
         methods: Vec::new(),
         strip_prefix: false,
@@ -197,6 +199,8 @@ async fn answer(
         let path = NormalPath::parse(request.uri().path())?;
         let route = table.find(&path).ok_or(Problem::new(Code::NotFound))?;
         let outgoing = Outgoing {
+            claim_fields: &[],
+            told: &[],
             csrf_header: "x-csrf",
             route,
             path: &path,

@@ -11,7 +11,7 @@ use crate::support::browser::Browser;
 use crate::support::hostile_op::{Endpoint, HostileOp, Reply, set};
 use crate::support::stack::{FETCH, LINK};
 
-async fn log_in(served: &mut Served, op: &HostileOp, browser: &Browser) {
+pub async fn log_in(served: &mut Served, op: &HostileOp, browser: &Browser) {
     let page = served.send(browser, "GET", "/login", &LINK).await;
     let path = callback(op, page.redirect().unwrap().as_str(), "/callback");
     served.send(browser, "GET", &path, &[]).await;
