@@ -4,7 +4,7 @@
 use url::Url;
 
 use super::report::{Wrong, wrong};
-use super::types::Upstream;
+use super::types::{Address, Upstream};
 
 /// The own endpoints, those of later releases among them, below `base_path`; a route may not stand on or below one.
 const OWN: [&str; 10] = [
@@ -19,6 +19,9 @@ const OWN: [&str; 10] = [
     "/events",
     "/.well-known/jwks.json",
 ];
+
+/// What fits into a socket's address on Linux, bytes.
+const LONGEST_SOCKET: usize = 107;
 
 /// A path of one or more segments: `/api/orders`.
 pub(super) fn parse_path(text: &str) -> Result<String, Wrong> {
@@ -93,8 +96,34 @@ pub(super) fn parse_upstream(text: &str) -> Result<Upstream, Wrong> {
         host: host.trim_start_matches('[').trim_end_matches(']').to_owned(),
         port,
         prefix: parse_prefix(if path.is_empty() { "/" } else { path })?,
+        addresses: Vec::new(),
         trust: None,
     })
+}
+
+/// One of the addresses of an upstream: `host:port`, or `unix:` and an absolute path.
+pub(super) fn parse_address(text: &str) -> Result<Address, Wrong> {
+    const SHAPE: Wrong = Wrong {
+        problem: "neither host and port nor a Unix socket",
+        mend: "write it like \"10.0.0.7:8080\", \"orders-2:8080\", \"[2001:db8::7]:8080\" or \"unix:/run/orders.sock\"",
+    };
+    if let Some(path) = text.strip_prefix("unix:") {
+        let is_plain = path.starts_with('/') && !path.ends_with('/') && !path.contains('\0');
+        return if is_plain && path.len() <= LONGEST_SOCKET {
+            Ok(Address::Unix(path.into()))
+        } else {
+            Err(SHAPE)
+        };
+    }
+    // The same grammar as in an upstream, which has a host and a port as well.
+    let parsed = parse_upstream(&format!("http://{text}")).map_err(|_| SHAPE)?;
+    let port = text.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
+    match port {
+        Some(port) if port == parsed.port && parsed.prefix.is_empty() && !text.contains('/') => {
+            Ok(Address::Tcp(parsed.host, port))
+        }
+        _ => Err(SHAPE),
+    }
 }
 
 /// RFC 3986 `pchar` without percent-encoding and without `;`, which some servers cut paths at.

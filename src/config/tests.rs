@@ -107,6 +107,7 @@ fn a_route_has_its_defaults_and_longer_paths_come_first() {
         host: "api".to_owned(),
         port: 8080,
         prefix: "/v1".to_owned(),
+        addresses: Vec::new(),
         trust: None,
     };
     assert_eq!(api.upstream, upstream);
@@ -503,6 +504,15 @@ fn an_entry_that_stands_twice_is_refused(#[case] key: &str, #[case] list: &str) 
 #[case("header_free", "yes")]
 #[case("websocket", "on")]
 #[case("close_at", "never")]
+#[case("addresses", "orders")]
+#[case("addresses", "orders:0")]
+#[case("addresses", "orders:99999")]
+#[case("addresses", "orders:80/v1")]
+#[case("addresses", "http://orders:80")]
+#[case("addresses", "user@orders:80")]
+#[case("addresses", "unix:run/x.sock")]
+#[case("addresses", "unix:/run/")]
+#[case("addresses", "a:80,a:80")]
 #[case("session_rate", "10")]
 #[case("session_rate", "0/s")]
 #[case("session_rate", "+1/s")]

@@ -15,11 +15,11 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use sha2::{Digest as _, Sha256};
 
-use super::location::parse_upstream;
+use super::location::{parse_address, parse_upstream};
 use super::raw::RawRoute;
-use super::report::At;
+use super::report::{At, every, unique};
 use super::secrets::read_text;
-use super::types::Upstream;
+use super::types::{Address, Upstream};
 use crate::secret::Secret;
 
 /// What TLS to an upstream is done with, beside or instead of the system's roots. Equal if the files hold the same.
@@ -135,6 +135,9 @@ pub(super) fn upstream(at: &At<'_>, raw: &RawRoute) -> Option<Upstream> {
         .key("upstream")
         .required(raw.upstream.as_deref(), mend)
         .and_then(|text| at.key("upstream").take(parse_upstream(text)));
+    let addresses = addresses(&at.key("addresses"), &raw.addresses);
+    let upstream =
+        upstream.and_then(|upstream| Some(Upstream { addresses: addresses?, ..upstream }));
     let files = [
         ("ca_file", &raw.ca_file),
         ("client_cert_file", &raw.client_cert_file),
@@ -150,6 +153,19 @@ pub(super) fn upstream(at: &At<'_>, raw: &RawRoute) -> Option<Upstream> {
         return at.key(name).fail("the upstream is plain HTTP", mend);
     }
     Some(Upstream { trust: Some(Arc::new(trust?)), ..upstream })
+}
+
+/// So many addresses are a list that nobody reads any more.
+const MOST_ADDRESSES: usize = 64;
+
+fn addresses(at: &At<'_>, raw: &[String]) -> Option<Vec<Address>> {
+    let parsed = every(at, raw, |at, text| at.take(parse_address(text)));
+    unique(at, raw)?;
+    if raw.len() > MOST_ADDRESSES {
+        return at
+            .fail("too many addresses", "write at most 64; a name can have as many as it likes");
+    }
+    parsed
 }
 
 /// One more upstream of the same route, written at `at`: the route's certificates hold for it as well.

@@ -2,6 +2,7 @@
 //! `load` builds them or reports every problem. Never holds a secret outside [`Secret`].
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -323,8 +324,28 @@ pub struct Upstream {
     pub port: u16,
     /// Path prefix, `""` or `/v1`, no slash at the end.
     pub prefix: String,
+    /// Where to connect instead of to `host` and `port`; empty is there.
+    pub addresses: Vec<Address>,
     /// Trust and identity of its TLS; `None` is the system's roots and no client certificate.
     pub trust: Option<Arc<Trust>>,
+}
+
+/// Where an upstream listens.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Address {
+    /// Host name or address without brackets, and port.
+    Tcp(String, u16),
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(host, port) if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Self::Tcp(host, port) => write!(f, "{host}:{port}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
 }
 
 /// `[spa]`

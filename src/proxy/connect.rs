@@ -16,7 +16,7 @@ use rustls::client::Resumption;
 use rustls::pki_types::ServerName;
 use rustls::sign::SingleCertAndKey;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio::task::{JoinHandle, spawn_local, unconstrained};
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use tokio_rustls::TlsConnector;
@@ -27,7 +27,7 @@ use hyper_util::rt::TokioIo;
 use super::error::ProxyError;
 use super::relay::Relay;
 use super::upload::Upload;
-use crate::config::{Trust, Upstream};
+use crate::config::{Address, Trust, Upstream};
 
 /// The largest response head, bytes. Also bounds the read buffer of a connection.
 const MOST_HEAD_BYTES: usize = 64 * 1024;
@@ -174,36 +174,70 @@ pub fn connector(trust: Option<&Trust>, system: &Arc<ClientConfig>) -> TlsConnec
     TlsConnector::from(Arc::new(config))
 }
 
-/// Connects to `host` and `port`, with TLS if there is a connector. The caller sets the deadline.
+/// Connects to `address`, with TLS for the server `name` if there is a connector. The caller sets the deadline.
 pub async fn connect(
-    (host, port): (&str, u16),
-    tls: Option<&TlsConnector>,
+    address: &Address,
+    tls: Option<(&TlsConnector, &str)>,
     purpose: Purpose,
 ) -> Result<Connection, ProxyError> {
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    let tcp = TcpStream::connect((host, port)).await.map_err(|_| ProxyError::Connect)?;
-    // Small requests must not wait for more bytes; a socket that cannot be told so still works.
-    let _ = tcp.set_nodelay(true);
-    let Some(tls) = tls else {
-        return handshake(tcp, purpose).await;
+    match address {
+        Address::Tcp(host, port) => {
+            let opening = TcpStream::connect((host.as_str(), *port));
+            let tcp = opening.await.map_err(|_| ProxyError::Connect)?;
+            // Small requests must not wait for more bytes; a socket that cannot be told so still works.
+            let _ = tcp.set_nodelay(true);
+            over(tcp, tls, purpose).await
+        }
+        Address::Unix(path) => {
+            let socket = UnixStream::connect(path).await.map_err(|_| ProxyError::Connect)?;
+            over(socket, tls, purpose).await
+        }
+    }
+}
+
+async fn over<S>(
+    stream: S,
+    tls: Option<(&TlsConnector, &str)>,
+    purpose: Purpose,
+) -> Result<Connection, ProxyError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let Some((tls, name)) = tls else {
+        return handshake(stream, purpose).await;
     };
-    let name = ServerName::try_from(host.to_owned()).map_err(|_| ProxyError::Tls)?;
-    let stream = tls.connect(name, tcp).await.map_err(|_| ProxyError::Tls)?;
+    let name = ServerName::try_from(name.to_owned()).map_err(|_| ProxyError::Tls)?;
+    let stream = tls.connect(name, stream).await.map_err(|_| ProxyError::Tls)?;
     handshake(stream, purpose).await
 }
 
-/// Whether an upstream can be reached as a call would reach it, within `limit`; sends no request.
+/// Where an upstream is connected to: its addresses, or the one that its URL names.
+pub fn addresses(upstream: &Upstream) -> Vec<Address> {
+    if upstream.addresses.is_empty() {
+        vec![Address::Tcp(upstream.host.clone(), upstream.port)]
+    } else {
+        upstream.addresses.clone()
+    }
+}
+
+/// Whether an upstream can be reached as a call would reach it, at each of its addresses within `limit`; sends no request.
 ///
 /// # Errors
-/// Name or port, TLS, or time.
+/// Name or port, TLS, or time; with the address.
 pub async fn reach(
     upstream: &Upstream,
     system: &Arc<ClientConfig>,
     limit: Duration,
-) -> Result<(), ProxyError> {
+) -> Result<(), (Address, ProxyError)> {
     let tls = upstream.tls.then(|| connector(upstream.trust.as_deref(), system));
-    let opening = connect((&upstream.host, upstream.port), tls.as_ref(), Purpose::Exchanges);
-    timeout(limit, opening).await.map_err(|_| ProxyError::Timeout)?.map(drop)
+    let tls = tls.as_ref().map(|tls| (tls, upstream.host.as_str()));
+    for address in addresses(upstream) {
+        let opening = timeout(limit, connect(&address, tls, Purpose::Exchanges)).await;
+        if let Err(error) = opening.unwrap_or(Err(ProxyError::Timeout)) {
+            return Err((address, error));
+        }
+    }
+    Ok(())
 }
 
 /// Speaks HTTP/1.1 over `stream`.

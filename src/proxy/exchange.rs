@@ -72,7 +72,13 @@ async fn over_a_new_one(
     let answer = pin!(connection.ask(request));
     match ask.over(&mut connection, answer, Instant::now()).await? {
         Ok(answer) => Ok(ask.begun(answer, slot, connection, route)),
-        Err(failed) => Err(reason(failed.error(), ask.watch)),
+        Err(failed) => {
+            let reason = reason(failed.error(), ask.watch);
+            if reason == ProxyError::Closed {
+                slot.failed();
+            }
+            Err(reason)
+        }
     }
 }
 
@@ -169,6 +175,7 @@ impl Ask<'_> {
         if self.watch.is_some_and(|watch| !watch.is_finished()) {
             connection.detach();
         }
+        slot.worked();
         let terms = terms(&answer, route, self.over);
         (answer, slot.link(connection, terms))
     }

@@ -3,29 +3,27 @@
 //! Never crosses threads, never hands out a connection with an exchange unfinished or bytes left over.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::{self, Rc};
 use std::sync::{Arc, Weak};
-use std::task::{Context, Poll, Waker};
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
-use prometheus_client::metrics::gauge::Gauge;
 use rustls::ClientConfig;
+use smallvec::SmallVec;
 use tokio::task::spawn_local;
-use tokio::time::{Instant, sleep, timeout};
-use tokio_rustls::TlsConnector;
+use tokio::time::{Instant, sleep};
 
-use super::connect::{Connection, Purpose, connect, connector};
+use super::connect::{Connection, Purpose};
 use super::drain::{Drain, Ending};
 use super::error::ProxyError;
 use super::route::Route;
-use crate::config::{Trust, Upstream};
+use super::shelf::{Shelf, Watcher};
+use crate::config::Upstream;
 use crate::telemetry::Metrics;
 
-/// Idle connections kept for one upstream.
-const MOST_IDLE: usize = 64;
 /// How often idle connections are looked through.
 const SWEEP: Duration = Duration::from_secs(10);
 
@@ -44,36 +42,17 @@ struct Inner {
     watcher: Rc<Watcher>,
 }
 
-/// Wakes the sweep when something happens to an idle connection.
-type Watcher = RefCell<Waker>;
-
 /// An upstream that a request asked for. The weak reference keeps its address from being given to another one.
 struct Known {
     upstream: Weak<Upstream>,
     shelf: Rc<Shelf>,
 }
 
-/// The way to one upstream and its idle connections, the newest at the back.
-struct Shelf {
-    host: String,
-    port: u16,
-    trust: Option<Arc<Trust>>,
-    tls: Option<TlsConnector>,
-    /// The calls of all workers.
-    in_flight: Gauge,
-    watcher: Rc<Watcher>,
-    drain: Drain,
-    idle: RefCell<VecDeque<Idle>>,
-}
-
-struct Idle {
-    connection: Connection,
-    until: Instant,
-}
-
 /// The right to one call at an upstream, until it is dropped.
 pub struct Slot {
     home: Rc<Shelf>,
+    /// Which of the addresses it goes to.
+    at: Cell<usize>,
 }
 
 /// A connection in use for one call. Dropped, it closes; [`Link::release`] gives it back.
@@ -124,7 +103,8 @@ impl Pool {
         let home = self.shelf(route.upstream());
         // The count before is another one for each who enters, so that never more than the limit pass.
         let before = home.in_flight.inc();
-        let slot = Slot { home };
+        let at = Cell::new(home.rotation.next());
+        let slot = Slot { home, at };
         if before < i64::from(route.config().max_in_flight) {
             Ok(slot)
         } else {
@@ -139,7 +119,7 @@ impl Pool {
     pub(super) async fn upgradable(&self, route: &Route) -> Result<Link, ProxyError> {
         let slot = self.enter(route)?;
         let config = route.config();
-        let connection = slot.home.open(config.connect_timeout, Purpose::Upgrade).await?;
+        let connection = slot.open(config.connect_timeout, Purpose::Upgrade).await?;
         let keep = config.keepalive_timeout;
         let terms = Terms { idle: None, over: None, keep, endless: true };
         Ok(slot.link(connection, terms))
@@ -155,7 +135,10 @@ impl Pool {
         let same = all.values().find(|known| known.shelf.is_for(upstream));
         let found = match same {
             Some(known) => Rc::clone(&known.shelf),
-            None => Rc::new(Shelf::new(upstream, &self.0)),
+            None => {
+                let Inner { tls, metrics, drain, watcher, .. } = &*self.0;
+                Rc::new(Shelf::new(upstream, tls, metrics, drain, watcher))
+            }
         };
         let known = Known { upstream: Arc::downgrade(upstream), shelf: Rc::clone(&found) };
         all.insert(Arc::as_ptr(upstream), known);
@@ -169,12 +152,54 @@ impl Pool {
 impl Slot {
     /// The connection used last among the idle ones that are still good at `now`; never waits for one.
     pub fn reuse(&self, now: Instant) -> Option<Connection> {
-        self.home.take(now)
+        self.home.places.get(self.at.get())?.take(now)
     }
 
-    /// A new connection.
+    /// A new connection; `deadline` holds for each address that is tried.
     pub async fn connect(&self, deadline: Duration) -> Result<Connection, ProxyError> {
-        self.home.open(deadline, Purpose::Exchanges).await
+        self.open(deadline, Purpose::Exchanges).await
+    }
+
+    /// A new connection to the address of this call, or to the next one that takes it: nothing has been sent yet.
+    async fn open(&self, deadline: Duration, purpose: Purpose) -> Result<Connection, ProxyError> {
+        let mut tried = SmallVec::<[usize; 8]>::new();
+        loop {
+            let at = self.at.get();
+            let error = match self.home.open(at, deadline, purpose).await {
+                Ok(connection) => return Ok(connection),
+                Err(error) => error,
+            };
+            self.failed();
+            tried.push(at);
+            match self.home.rotation.after(&tried) {
+                Some(next) => self.at.set(next),
+                None => return Err(error),
+            }
+        }
+    }
+
+    /// The address could not be used.
+    pub fn failed(&self) {
+        let (home, at) = (&self.home, self.at.get());
+        let Some(out) = home.rotation.failed(at) else { return };
+        let address = home.places.get(at).map(|place| place.address.to_string());
+        let address = address.unwrap_or_default();
+        home.metrics.ejected(&home.origin, &address);
+        tracing::warn!(
+            upstream = home.origin,
+            address,
+            seconds = out.as_secs(),
+            "an address of an upstream fails and is left out for a while"
+        );
+    }
+
+    /// The address has answered.
+    pub fn worked(&self) {
+        let (home, at) = (&self.home, self.at.get());
+        if home.places.len() > 1 && home.rotation.worked(at) {
+            let address = home.places.get(at).map(|place| place.address.to_string());
+            tracing::info!(upstream = home.origin, address, "an address of an upstream is back");
+        }
     }
 
     /// Ties the call to its connection.
@@ -189,75 +214,6 @@ impl Drop for Slot {
     }
 }
 
-impl Shelf {
-    fn new(upstream: &Upstream, pool: &Inner) -> Self {
-        let scheme = if upstream.tls { "https" } else { "http" };
-        Self {
-            host: upstream.host.clone(),
-            port: upstream.port,
-            trust: upstream.trust.clone(),
-            tls: upstream.tls.then(|| connector(upstream.trust.as_deref(), &pool.tls)),
-            in_flight: pool.metrics.in_flight(&format!("{scheme}://{}", upstream.authority)),
-            watcher: Rc::clone(&pool.watcher),
-            drain: pool.drain.clone(),
-            idle: RefCell::default(),
-        }
-    }
-
-    fn is_for(&self, upstream: &Upstream) -> bool {
-        self.port == upstream.port
-            && self.tls.is_some() == upstream.tls
-            && self.host == upstream.host
-            && self.trust == upstream.trust
-    }
-
-    async fn open(&self, deadline: Duration, purpose: Purpose) -> Result<Connection, ProxyError> {
-        let opening = connect((&self.host, self.port), self.tls.as_ref(), purpose);
-        timeout(deadline, opening).await.map_err(|_| ProxyError::Timeout)?
-    }
-
-    fn take(&self, now: Instant) -> Option<Connection> {
-        let mut idle = self.idle.borrow_mut();
-        while let Some(mut newest) = idle.pop_back() {
-            if newest.is_fresh(now) && newest.is_ready(&mut Context::from_waker(Waker::noop())) {
-                return Some(newest.connection);
-            }
-        }
-        None
-    }
-
-    /// Keeps the connection if its exchange is over on both sides and nothing was left over; else closes it.
-    fn put(&self, connection: Connection, keep: Duration) {
-        let mut added = Idle { connection, until: Instant::now() + keep };
-        if !added.is_ready(&mut Context::from_waker(&self.watcher.borrow())) {
-            return;
-        }
-        let mut idle = self.idle.borrow_mut();
-        if idle.len() == MOST_IDLE {
-            idle.pop_front();
-        }
-        idle.push_back(added);
-    }
-
-    fn drop_old(&self, cx: &mut Context<'_>) {
-        let now = Instant::now();
-        self.idle.borrow_mut().retain_mut(|idle| idle.is_fresh(now) && idle.is_ready(cx));
-    }
-}
-
-impl Idle {
-    fn is_fresh(&self, now: Instant) -> bool {
-        now < self.until
-    }
-
-    /// Whether the connection waits for a request. Nobody else drives an idle one: its end, or bytes that nobody asked
-    /// for, wake `cx`.
-    fn is_ready(&mut self, cx: &mut Context<'_>) -> bool {
-        self.connection.drive(cx);
-        self.connection.sender.is_ready()
-    }
-}
-
 impl Link {
     /// Completes when a stream or tunnel over this link must end because the process goes down; `None` for a call that
     /// ends by itself.
@@ -267,7 +223,10 @@ impl Link {
 
     /// Gives the connection back, if the exchange is over on both sides and nothing was left over; else closes it.
     pub fn release(self) {
-        self.slot.home.put(self.connection, self.terms.keep);
+        let Slot { home, at } = &self.slot;
+        if let Some(place) = home.places.get(at.get()) {
+            place.put(self.connection, self.terms.keep, &home.watcher);
+        }
     }
 }
 
@@ -275,12 +234,8 @@ impl Link {
 impl Link {
     /// A link of no pool.
     pub fn alone(connection: Connection, terms: Terms) -> Self {
-        let (host, in_flight) = ("test".to_owned(), Gauge::default());
-        let (drain, idle) = (Drain::default(), RefCell::default());
-        let watcher = Rc::new(RefCell::new(Waker::noop().clone()));
-        let home =
-            Shelf { host, port: 80, trust: None, tls: None, in_flight, watcher, drain, idle };
-        Self { connection, terms, slot: Slot { home: Rc::new(home) } }
+        let home = Rc::new(Shelf::alone());
+        Self { connection, terms, slot: Slot { home, at: Cell::new(0) } }
     }
 }
 
@@ -295,7 +250,9 @@ async fn sweep(pool: rc::Weak<Inner>) {
         }
         pool.watcher.borrow_mut().clone_from(cx.waker());
         pool.shelves.borrow_mut().retain(|_, known| {
-            known.shelf.drop_old(cx);
+            for place in &known.shelf.places {
+                place.drop_old(cx);
+            }
             known.upstream.strong_count() > 0
         });
         Poll::Pending

@@ -282,9 +282,9 @@ async fn upstreams(app: &AppConfig, tell: &mut impl FnMut(Finding)) {
         let reached = reach(upstream, &tls, route.connect_timeout.min(LONGEST)).await;
         tell(match reached {
             Ok(()) => ok("upstream", format!("{address} of {} takes connections", route.path)),
-            Err(error) => failed(
+            Err((at, error)) => failed(
                 "upstream",
-                format!("{address} of {}: {error}", route.path),
+                format!("{address} of {} at {at}: {error}", route.path),
                 "open it from this machine: name, port, firewall; for its own authority set the route's ca_file",
             ),
         });

@@ -105,6 +105,12 @@ pub(super) struct ReloadLabels {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(super) struct AddressLabels {
+    pub(super) upstream: String,
+    pub(super) address: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub(super) struct UpstreamLabels {
     pub(super) upstream: String,
 }

@@ -11,10 +11,10 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use super::labels::{
-    Answered, AppLabels, BackchannelLabels, BackchannelResult, BuildLabels, CauseLabels, EndLabels,
-    KeyLabels, LoginLabels, LoginResult, RefreshLabels, RefreshResult, RefusalLabels, ReloadLabels,
-    ReloadResult, RequestLabels, RevocationLabels, RevocationResult, RouteLabels, SessionEnd,
-    UpstreamLabels, WhomLabels,
+    AddressLabels, Answered, AppLabels, BackchannelLabels, BackchannelResult, BuildLabels,
+    CauseLabels, EndLabels, KeyLabels, LoginLabels, LoginResult, RefreshLabels, RefreshResult,
+    RefusalLabels, ReloadLabels, ReloadResult, RequestLabels, RevocationLabels, RevocationResult,
+    RouteLabels, SessionEnd, UpstreamLabels, WhomLabels,
 };
 
 /// Statuses are three digits.
@@ -40,6 +40,7 @@ pub struct Metrics {
     providers: Family<AppLabels, Gauge>,
     deny_files: Family<AppLabels, Gauge>,
     in_flight: Family<UpstreamLabels, Gauge>,
+    ejections: Family<AddressLabels, Counter>,
     /// The gauges of `in_flight` once more: a family cannot be added up.
     upstreams: Arc<Mutex<BTreeMap<String, Gauge>>>,
     tunnels_open: Gauge,
@@ -73,6 +74,7 @@ impl Default for Metrics {
             providers: Family::default(),
             deny_files: Family::default(),
             in_flight: Family::default(),
+            ejections: Family::default(),
             upstreams: Arc::default(),
             tunnels_open: Gauge::default(),
             tunnels_closed: Family::default(),
@@ -208,6 +210,12 @@ impl Metrics {
         upstreams.entry(origin.to_owned()).or_insert_with(gauge).clone()
     }
 
+    /// Counts that an address of the upstream `origin` is left out for a while; both from the configuration.
+    pub fn ejected(&self, origin: &str, address: &str) {
+        let labels = AddressLabels { upstream: origin.to_owned(), address: address.to_owned() };
+        self.ejections.get_or_create(&labels).inc();
+    }
+
     /// The calls in flight at all upstreams.
     pub fn all_in_flight(&self) -> usize {
         let upstreams = self.upstreams.lock().unwrap_or_else(PoisonError::into_inner);
@@ -273,6 +281,8 @@ impl Metrics {
         registry.register("deny_file_broken", help, self.deny_files.clone());
         let help = "Calls, streams and tunnels open at an upstream";
         registry.register("upstream_in_flight", help, self.in_flight.clone());
+        let help = "Times that an address of an upstream was left out for a while, by worker";
+        registry.register("upstream_ejections", help, self.ejections.clone());
         let help = "Open WebSockets";
         registry.register("tunnels_open", help, self.tunnels_open.clone());
         let help = "Closed WebSockets by cause";

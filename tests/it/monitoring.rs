@@ -63,6 +63,7 @@ fn everything() -> String {
     metrics.provider_degraded("app", false);
     metrics.deny_file_broken("app", false);
     metrics.in_flight("http://api");
+    metrics.ejected("http://api", "10.0.0.7:8080");
     metrics.tunnel_opened();
     metrics.tunnel_closed("session_ended");
     metrics.stream_ended("session_ended");

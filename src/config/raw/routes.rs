@@ -18,6 +18,10 @@ pub struct RawRoute {
     /// Where requests go: `http` or `https`, host, port, path prefix. Required.
     #[schemars(extend("x-unit" = "URL"))]
     pub upstream: Option<String>,
+    /// Where to connect instead of to the host of `upstream`, which stays the `Host` and the name that TLS verifies: `host:port`, or
+    /// `unix:/path` for a Unix socket. With several, calls go to each in turn; one that cannot be connected to is left out for a while.
+    #[schemars(extend("x-unit" = "addresses"))]
+    pub addresses: Vec<String>,
     /// PEM file with the certificate authorities to trust for the upstream, instead of the system's.
     #[schemars(extend("x-unit" = "file"))]
     pub ca_file: Option<String>,
@@ -113,6 +117,7 @@ impl Default for RawRoute {
         Self {
             path: None,
             upstream: None,
+            addresses: Vec::new(),
             ca_file: None,
             client_cert_file: None,
             client_key_file: None,

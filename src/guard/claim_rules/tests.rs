@@ -26,6 +26,7 @@ fn by_region(missing: Otherwise, unknown: Otherwise) -> ClaimRules {
         host: host.to_owned(),
         port: 443,
         prefix: String::new(),
+        addresses: Vec::new(),
         trust: None,
     };
     let upstreams = [("eu", upstream("eu.example.com")), ("7", upstream("seven.example.com"))];

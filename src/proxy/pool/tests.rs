@@ -7,6 +7,7 @@ use tokio::net::TcpListener;
 use tokio::task::{LocalSet, yield_now};
 use tokio::time::advance;
 
+use super::super::shelf::MOST_IDLE;
 use super::*;
 use crate::proxy::connect::handshake;
 use crate::proxy::route::tests::local;
@@ -20,6 +21,7 @@ fn plain() -> Upstream {
         host: "orders".to_owned(),
         port: 8080,
         prefix: String::new(),
+        addresses: Vec::new(),
         trust: None,
     }
 }
@@ -43,7 +45,7 @@ pub(in crate::proxy) fn pool() -> Pool {
 
 /// An idle connection to `upstream`, taken from the shelf.
 fn reuse(pool: &Pool, upstream: &Arc<Upstream>) -> Option<Link> {
-    let slot = Slot { home: pool.shelf(upstream) };
+    let slot = Slot { home: pool.shelf(upstream), at: Cell::new(0) };
     let connection = slot.reuse(Instant::now())?;
     Some(slot.link(connection, Terms { idle: None, over: None, keep: KEEP, endless: false }))
 }
@@ -54,7 +56,7 @@ async fn link(pool: &Pool) -> (Link, DuplexStream) {
     let mut connection =
         handshake(ours, Purpose::Exchanges).await.expect("no bytes are exchanged yet");
     connection.ready().await;
-    let slot = Slot { home: pool.shelf(&upstream()) };
+    let slot = Slot { home: pool.shelf(&upstream()), at: Cell::new(0) };
     (slot.link(connection, Terms { idle: None, over: None, keep: KEEP, endless: false }), theirs)
 }
 
@@ -100,7 +102,7 @@ async fn the_newest_comes_first_and_the_shelf_is_bounded() {
                 ends.push(theirs);
                 advance(Duration::from_millis(1)).await;
             }
-            let kept = pool.shelf(&upstream()).idle.borrow().len();
+            let kept = pool.shelf(&upstream()).places[0].idle.borrow().len();
             assert_eq!(kept, MOST_IDLE);
             // The three oldest were closed.
             for theirs in &mut ends[..3] {
@@ -165,7 +167,7 @@ async fn a_connection_given_back_inside_an_exchange_is_closed_at_once() {
             .await;
             theirs.read_exact(&mut [0; 4]).await.expect("a request");
             link.release();
-            assert!(pool.shelf(&upstream()).idle.borrow().is_empty());
+            assert!(pool.shelf(&upstream()).places[0].idle.borrow().is_empty());
             let before = Instant::now();
             theirs.read_to_end(&mut Vec::new()).await.expect("a clean end");
             assert_eq!(before.elapsed(), Duration::ZERO, "it was closed by a timer");

@@ -18,6 +18,7 @@ fn config(path: &str) -> RouteConfig {
             host: "orders".to_owned(),
             port: 8080,
             prefix: String::new(),
+            addresses: Vec::new(),
             trust: None,
         },
         token: TokenSource::Login,

@@ -31,6 +31,7 @@ pub fn route(address: SocketAddr) -> RouteConfig {
             host: address.ip().to_string(),
             port: address.port(),
             prefix: String::new(),
+            addresses: Vec::new(),
             trust: None,
         },
         session_rate: None,

@@ -1,5 +1,6 @@
 //! The data path between a raw client and a hostile upstream: real sockets on both sides, `forward` in between.
 
+mod addresses;
 mod bodies;
 mod connections;
 mod faults;

@@ -15,7 +15,7 @@ use crate::support::hostile_upstream::ok;
 use crate::support::tls::{acceptor, ca_file, file, mutual_acceptor};
 
 /// An upstream behind TLS that answers every request, and how many it got to see.
-async fn served(acceptor: TlsAcceptor) -> (SocketAddr, Arc<AtomicUsize>) {
+pub async fn served(acceptor: TlsAcceptor) -> (SocketAddr, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let seen = Arc::new(AtomicUsize::new(0));
