@@ -133,12 +133,11 @@ impl Pool {
             return Rc::clone(&known.shelf);
         }
         let same = all.values().find(|known| known.shelf.is_for(upstream));
-        let found = match same {
-            Some(known) => Rc::clone(&known.shelf),
-            None => {
-                let Inner { tls, metrics, drain, watcher, .. } = &*self.0;
-                Rc::new(Shelf::new(upstream, tls, metrics, drain, watcher))
-            }
+        let found = if let Some(known) = same {
+            Rc::clone(&known.shelf)
+        } else {
+            let Inner { tls, metrics, drain, watcher, .. } = &*self.0;
+            Rc::new(Shelf::new(upstream, tls, metrics, drain, watcher))
         };
         let known = Known { upstream: Arc::downgrade(upstream), shelf: Rc::clone(&found) };
         all.insert(Arc::as_ptr(upstream), known);
@@ -165,7 +164,7 @@ impl Slot {
         let mut tried = SmallVec::<[usize; 8]>::new();
         loop {
             let at = self.at.get();
-            let error = match self.home.open(at, deadline, purpose).await {
+            let error = match Box::pin(self.home.open(at, deadline, purpose)).await {
                 Ok(connection) => return Ok(connection),
                 Err(error) => error,
             };
