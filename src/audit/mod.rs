@@ -74,6 +74,12 @@ pub enum Event<'a> {
         added: &'a str,
         retired: &'a str,
     },
+    /// Apps came, went, or have other settings from now on; ids, with commas.
+    AppsChanged {
+        added: &'a str,
+        changed: &'a str,
+        removed: &'a str,
+    },
     /// The routes of an app are others from now on.
     RoutesChanged {
         app: &'a str,
@@ -160,6 +166,7 @@ pub fn record(event: &Event<'_>, request_id: &str) {
         Event::DenyFile { .. }
         | Event::KeysChanged { .. }
         | Event::RoutesChanged { .. }
+        | Event::AppsChanged { .. }
         | Event::KeyWorn { .. }
         | Event::ReloadRefused { .. } => {
             record_change(event, request_id);
@@ -184,6 +191,9 @@ fn record_change(event: &Event<'_>, request_id: &str) {
         }
         Event::RoutesChanged { app, count } => {
             tracing::warn!(target: "audit", event = "routes_changed", request_id, app, count);
+        }
+        Event::AppsChanged { added, changed, removed } => {
+            tracing::warn!(target: "audit", event = "apps_changed", request_id, added, changed, removed);
         }
         Event::KeyWorn { key } => {
             tracing::warn!(target: "audit", event = "key_worn", request_id, key);

@@ -124,6 +124,8 @@ impl fmt::Debug for Trust {
         f.debug_struct("Trust")
             .field("own_ca", &own)
             .field("identity", &identity)
+            // Of certificates, which are no secret: so that others are seen to be others.
+            .field("fingerprint", &self.fingerprint)
             .finish_non_exhaustive()
     }
 }

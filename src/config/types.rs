@@ -253,7 +253,7 @@ pub struct LimitsConfig {
 }
 
 /// So many at once, refilled over this time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Rate {
     /// At least one.
     pub times: u32,

@@ -40,7 +40,8 @@ impl Rates {
     /// # Errors
     /// Whole seconds to wait, at least one.
     pub fn admit(&self, rate: Rate, client: impl Hash) -> Result<(), u32> {
-        let [row_at, one, other] = self.place(client);
+        // A limit that is changed begins anew: what was used up of another one says nothing.
+        let [row_at, one, other] = self.place((rate, client));
         let Some(row) = self.0.used_until.get(row_at) else { return Ok(()) };
         let mut row = row.lock().unwrap_or_else(PoisonError::into_inner);
         let now = nanos(self.0.began.elapsed());

@@ -58,6 +58,11 @@ impl Backchannel {
         Self { provider, deny, used, longest, tokens, control, clock, metrics }
     }
 
+    /// With the ids of tokens that `before` has taken.
+    pub fn taking_over(self, before: &Self) -> Self {
+        Self { used: before.used.clone(), ..self }
+    }
+
     /// Ends whom the token means: its session over there, or every session of its user that began before. Already ended,
     /// never heard of: all the same. A session that is only being made is ended as well.
     fn end(&self, token: &LogoutToken, now: Timestamp) {

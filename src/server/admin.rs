@@ -10,6 +10,7 @@ use actix_web::error::ErrorMisdirectedRequest;
 use actix_web::{App as ActixApp, HttpRequest, HttpResponse, HttpServer, web};
 
 use super::app::App;
+use super::live::Live;
 use crate::proxy::{Drain, Phase};
 use crate::telemetry::Metrics;
 
@@ -17,13 +18,13 @@ use crate::telemetry::Metrics;
 pub fn start(
     (listener, address): (TcpListener, SocketAddr),
     hosts: Vec<String>,
-    apps: Arc<Vec<App>>,
+    live: Live,
     metrics: Metrics,
     drain: Drain,
 ) -> SocketAddr {
     let hosts = Arc::new(hosts);
     let server = HttpServer::new(move || {
-        let (apps, metrics, hosts) = (Arc::clone(&apps), metrics.clone(), Arc::clone(&hosts));
+        let (live, metrics, hosts) = (live.clone(), metrics.clone(), Arc::clone(&hosts));
         let drain = drain.clone();
         ActixApp::new()
             .wrap_fn(move |request, service| {
@@ -43,7 +44,10 @@ pub fn start(
                 web::resource("/version")
                     .get(|| async { concat!(env!("CARGO_PKG_VERSION"), "\n") }),
             )
-            .service(web::resource("/readyz").get(move || ready(readiness(&apps, drain.phase()))))
+            .service(
+                web::resource("/readyz")
+                    .get(move || ready(readiness(&live.load().apps, drain.phase()))),
+            )
             .service(web::resource("/metrics").get(move || ready(exposition(&metrics))))
     })
     .workers(1)
@@ -69,7 +73,7 @@ fn is_known(request: &HttpRequest, hosts: &[String]) -> bool {
 }
 
 /// Not ready from the moment the process goes down, so that no new request is sent here.
-fn readiness(apps: &[App], phase: Phase) -> HttpResponse {
+fn readiness(apps: &[Arc<App>], phase: Phase) -> HttpResponse {
     if phase > Phase::Serving {
         let body = serde_json::json!({ "ready": false, "reason": "draining" });
         return HttpResponse::ServiceUnavailable().json(body);

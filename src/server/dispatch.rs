@@ -12,6 +12,7 @@ use actix_web::{Error, HttpRequest, HttpResponse};
 use futures_util::FutureExt as _;
 
 use super::app::App;
+use super::live::Serving;
 use super::routes::route;
 use super::seen::seen;
 use super::worker::Worker;
@@ -63,8 +64,9 @@ async fn unpanicked(answer: impl Future<Output = HttpResponse>, id: &str) -> Htt
 }
 
 async fn answer(worker: &Worker, request: &HttpRequest, body: Payload, id: &str) -> HttpResponse {
-    let Some(app) = worker.app(host(request)) else {
-        return foreign_host(worker, request, id);
+    let serving = worker.live.load();
+    let Some(app) = serving.app(host(request)) else {
+        return foreign_host((worker, &serving), request, id);
     };
     let seen = Seen::of(request, &app.csrf_header);
     let call = Call {
@@ -72,7 +74,7 @@ async fn answer(worker: &Worker, request: &HttpRequest, body: Payload, id: &str)
         facts: seen.facts(),
         jar: seen.jar(),
         request_id: id,
-        client_ip: client(worker, request),
+        client_ip: client(&serving, request),
         link: worker.link.as_ref(),
         now: worker.shared.clock.now(),
     };
@@ -93,11 +95,15 @@ async fn answer(worker: &Worker, request: &HttpRequest, body: Payload, id: &str)
 }
 
 /// A `Host` that is not ours: DNS rebinding, or the wrong address in somebody's browser, who then gets a page.
-fn foreign_host(worker: &Worker, request: &HttpRequest, id: &str) -> HttpResponse {
+fn foreign_host(
+    (worker, serving): (&Worker, &Serving),
+    request: &HttpRequest,
+    id: &str,
+) -> HttpResponse {
     let code = Code::ForbiddenHost;
     worker.shared.metrics.refusal(code.as_str());
     audit::record(&Event::Refused { code: code.as_str(), route: request.path() }, id);
-    let served: Vec<&str> = worker.apps.iter().map(|app| app.public.host.as_str()).collect();
+    let served: Vec<&str> = serving.apps.iter().map(|app| app.public.host.as_str()).collect();
     worker.shared.refusals.remember(Refused {
         request_id: id.to_owned(),
         at: worker.shared.clock.now().0,
@@ -107,7 +113,7 @@ fn foreign_host(worker: &Worker, request: &HttpRequest, id: &str) -> HttpRespons
         path: request.path().to_owned(),
         seen: vec![format!("host: another one than {}", served.join(", "))],
     });
-    let problem = match &worker.apps[..] {
+    let problem = match &serving.apps[..] {
         [app] => Problem::new(code).with_home(&app.login.app_origin),
         _ => Problem::new(code),
     };
@@ -179,13 +185,13 @@ fn cors(call: &Call<'_>, app: &App, response: &mut HttpResponse) {
     }
 }
 
-fn client(worker: &Worker, request: &HttpRequest) -> std::net::IpAddr {
-    if worker.trusted_proxies.is_empty() {
+fn client(serving: &Serving, request: &HttpRequest) -> std::net::IpAddr {
+    if serving.trusted_proxies.is_empty() {
         return client_ip::client_ip(peer(request), &[], &[]);
     }
     let lines = request.headers().get_all(X_FORWARDED_FOR);
     let forwarded: Vec<&str> = lines.filter_map(|value| value.to_str().ok()).collect();
-    client_ip::client_ip(peer(request), &forwarded, &worker.trusted_proxies)
+    client_ip::client_ip(peer(request), &forwarded, &serving.trusted_proxies)
 }
 
 #[cfg(test)]

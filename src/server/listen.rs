@@ -16,8 +16,10 @@ use super::app::{App, BuildError, Shared};
 use super::connections::{Busy, Connections};
 use super::control::{self, SocketError};
 use super::dispatch::dispatch;
-use super::provider_watch::watch;
-use super::reload::{self, Reload};
+use super::live::{Live, Serving};
+use super::print;
+use super::provider_watch::watch_provider;
+use super::reload::Reload;
 use super::shutdown::{GOODBYE, Shutdown, Signals};
 use super::worker::Worker;
 use crate::clock::Clock;
@@ -88,8 +90,8 @@ impl Running {
 /// # Errors
 /// An address in use, an app that cannot be built, or no usable certificate store.
 pub fn start(config: Config, clock: Clock, random: Random) -> Result<Running, ServeError> {
-    let (metrics, taken) = (Metrics::default(), reload::whole(&config));
-    let rest = reload::rest(&config);
+    let metrics = Metrics::default();
+    let (taken, fixed) = (print::whole(&config), print::fixed(&config));
     let shared = Shared {
         control: tokio::runtime::Handle::current(),
         clock: clock.clone(),
@@ -102,19 +104,17 @@ pub fn start(config: Config, clock: Clock, random: Random) -> Result<Running, Se
     let mut apps = Vec::with_capacity(config.apps.len());
     for app in config.apps {
         let id = app.id.clone();
-        apps.push(App::build(app, &shared).map_err(|reason| ServeError::App { id, reason })?);
+        let app = App::build(app, &shared, None);
+        apps.push(Arc::new(app.map_err(|reason| ServeError::App { id, reason })?));
     }
-    let apps = Arc::new(apps);
-    for app in apps.iter() {
-        let provider = Arc::downgrade(&app.provider);
-        shared.control.spawn(watch(provider, app.id.clone(), metrics.clone()));
+    for app in &apps {
+        watch_provider(app, &shared);
     }
+    let live = Live::new(Serving { apps, trusted_proxies: config.server.trusted_proxies.clone() });
     if let Some(redis) = &shared.redis {
         redis.start();
     }
-    let deny = apps.iter().map(|app| Arc::clone(&app.sessions.deny)).collect();
-    let revocations = apps.iter().map(|app| Arc::clone(&app.sessions.revocations)).collect();
-    let reload = Reload { apps: Arc::clone(&apps), metrics: metrics.clone(), taken, rest };
+    let reload = Reload { live: live.clone(), shared: shared.clone(), taken, fixed };
     let drain = Drain::default();
     let tls = Arc::new(tls_config()?);
     let (listener, address) = bind(config.server.listen, "server.listen")?;
@@ -122,7 +122,7 @@ pub fn start(config: Config, clock: Clock, random: Random) -> Result<Running, Se
         Some(listen) => Some(admin::start(
             bind(listen, "admin.listen")?,
             config.admin.hosts,
-            Arc::clone(&apps),
+            live.clone(),
             metrics.clone(),
             drain.clone(),
         )),
@@ -130,21 +130,18 @@ pub fn start(config: Config, clock: Clock, random: Random) -> Result<Running, Se
     };
     let timeout = config.server.shutdown_timeout;
     let control = match &config.control.socket {
-        Some(path) => Some(control::start(
-            path,
-            Arc::clone(&apps),
-            (metrics.clone(), shared.refusals.clone()),
-        )?),
+        Some(path) => {
+            Some(control::start(path, live.clone(), (metrics.clone(), shared.refusals.clone()))?)
+        }
         None => None,
     };
-    let parts = Parts { apps, tls, shared, drain: drain.clone() };
+    let parts = Parts { live: live.clone(), tls, shared, drain: drain.clone() };
     let server = listen(listener, config.server, parts).map_err(|reason| ServeError::Listen {
         address,
         key: "server.listen",
         reason,
     })?;
-    let shutdown =
-        Shutdown { handle: server.handle(), drain, metrics, timeout, deny, revocations, control };
+    let shutdown = Shutdown { handle: server.handle(), drain, metrics, timeout, live, control };
     Ok(Running { address, admin, reload, shutdown, task: tokio::spawn(server) })
 }
 
@@ -160,7 +157,7 @@ fn shared_store(
 /// What every worker gets its share of.
 #[derive(Clone)]
 struct Parts {
-    apps: Arc<Vec<App>>,
+    live: Live,
     tls: Arc<rustls::ClientConfig>,
     shared: Shared,
     drain: Drain,
@@ -168,19 +165,17 @@ struct Parts {
 
 /// The server of the apps on `listener`, ready to run.
 fn listen(listener: TcpListener, config: ServerConfig, parts: Parts) -> std::io::Result<Server> {
-    let trusted = config.trusted_proxies;
     let mut server = HttpServer::new(move || {
-        let Parts { apps, tls, shared, drain } = &parts;
+        let Parts { live, tls, shared, drain } = &parts;
         // Built on the worker's own thread: the pool never leaves it.
         let worker = Rc::new(Worker {
             request_ids: RequestIds::new(shared.random.clone()),
-            apps: Arc::clone(apps),
+            live: live.clone(),
             pool: Pool::new(Arc::clone(tls), shared.metrics.clone(), drain.clone()),
             drain: drain.clone(),
             // Such a link was made before: it cannot fail now.
             link: shared.redis.as_ref().and_then(|redis| redis.worker_link().ok()),
             shared: shared.clone(),
-            trusted_proxies: trusted.clone(),
         });
         ActixApp::new().default_service(fn_service(move |request: ServiceRequest| {
             let worker = Rc::clone(&worker);

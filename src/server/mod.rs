@@ -3,6 +3,7 @@
 mod admin;
 mod api;
 mod app;
+mod build;
 mod by_claims;
 mod connections;
 pub mod control;
@@ -11,12 +12,15 @@ mod dispatch;
 mod examine;
 mod held_open;
 mod listen;
+mod live;
+mod print;
 mod provider_watch;
 pub mod reload;
 mod routes;
 mod routes_of;
 mod seen;
 mod shutdown;
+mod take;
 mod worker;
 
 pub use app::{App, BuildError};

@@ -1,19 +1,21 @@
-//! Takes what has changed in the configuration while the process serves: cookie keys and routes. Everything else waits for a
-//! restart, and the log says so. All or nothing: a configuration with any problem changes nothing, and neither does one that is only
-//! half written. Looks by itself, because secrets that are mounted change without a signal, and at once on SIGHUP.
+//! Takes what has changed in the configuration while the process serves: apps with all that is theirs, cookie keys, routes,
+//! client secrets, certificates, limits, and whom to believe. What needs a restart is named in the log. All or nothing: a
+//! configuration with any problem changes nothing, and neither does one that is only half written. Looks by itself, because
+//! secrets that are mounted change without a signal, and at once on SIGHUP.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
-use super::app::App;
+use super::app::Shared;
+use super::live::Live;
+use super::print::{self, Print};
+use super::take::{Changes, Next};
 use crate::audit::{self, Event};
-use crate::config::{self, AppConfig, Config, Diagnostic, RouteConfig, Sources};
-use crate::session::{Keys, KeysChanged};
-use crate::telemetry::{Metrics, ReloadResult};
+use crate::config::{self, Config, Diagnostic, Sources};
+use crate::telemetry::ReloadResult;
 
 /// How often it is looked whether something has changed.
 pub const LOOK: Duration = Duration::from_secs(10);
@@ -21,15 +23,12 @@ pub const LOOK: Duration = Duration::from_secs(10);
 /// Changes a running server.
 #[derive(Clone)]
 pub struct Reload {
-    pub(super) apps: Arc<Vec<App>>,
-    pub(super) metrics: Metrics,
+    pub(super) live: Live,
+    pub(super) shared: Shared,
     /// Of the settings that the process was started with, and of those among them that only a restart would take.
     pub(super) taken: Print,
-    pub(super) rest: Print,
+    pub(super) fixed: Vec<(&'static str, Print)>,
 }
-
-/// A digest of settings. Never leaves the process.
-pub(super) type Print = [u8; 32];
 
 /// What was read, and its digest.
 struct Read {
@@ -71,64 +70,68 @@ impl Reload {
                 for problem in &problems {
                     tracing::error!(%problem, "the configuration was read again and is no good");
                 }
-                audit::record(&Event::ReloadRefused { problems: problems.len() }, "");
-                ReloadResult::Refused
+                refused(problems.len())
             }
         };
-        self.metrics.reload(taken);
+        self.shared.metrics.reload(taken);
     }
 
-    /// Takes the keys and routes of all apps, or of none.
+    /// Takes all of it but what needs a restart, or nothing.
     fn apply(&self, config: Config) -> ReloadResult {
-        let is_all = rest(&config) == self.rest;
-        let mut ready: Vec<(&App, Keys, Vec<RouteConfig>)> = Vec::new();
-        for new in config.apps {
-            let Some(app) = self.apps.iter().find(|app| app.id == new.id) else { continue };
-            match app.cookies.prepare_keys(&new.session.keys) {
-                Ok(keys) => ready.push((app, keys, new.routes)),
-                Err(reason) => {
-                    tracing::error!(app = app.id, %reason, "the cookie keys cannot be taken");
-                    audit::record(&Event::ReloadRefused { problems: 1 }, "");
-                    return ReloadResult::Refused;
-                }
+        let now = print::fixed(&config);
+        let others = now.iter().filter(|setting| !self.fixed.contains(setting));
+        let mut waiting: Vec<String> = others.map(|(name, _)| (*name).to_owned()).collect();
+        let next = match Next::prepare(config, &self.live.load(), &self.shared, &mut waiting) {
+            Ok(next) => next,
+            Err((app, reason)) => {
+                tracing::error!(app, %reason, "the configuration was read again and cannot be taken");
+                return refused(1);
             }
-        }
-        let mut result = ReloadResult::Unchanged;
-        for (app, keys, routes) in ready {
-            if let Some(changed) = app.cookies.install_keys(keys) {
-                tell(&app.id, &changed);
-                result = ReloadResult::Applied;
-            }
-            let count = routes.len();
-            if app.routes.replace(&app.id, routes, &self.metrics) {
-                audit::record(&Event::RoutesChanged { app: &app.id, count }, "");
-                result = ReloadResult::Applied;
-            }
-        }
-        if is_all {
+        };
+        let changes = next.take(&self.live, &self.shared);
+        let result = tell(&changes);
+        if waiting.is_empty() {
             tracing::info!(?result, "the configuration was read again");
         } else {
+            let waiting = waiting.join(", ");
             tracing::warn!(
                 ?result,
-                "the configuration was read again; cookie keys and routes are taken, the rest with the next start"
+                waiting,
+                "the configuration was read again; these settings wait for the next start, all others hold"
             );
         }
         result
     }
 }
 
-fn tell(app: &str, changed: &KeysChanged) {
-    let (added, retired) = (changed.added.join(","), changed.retired.join(","));
-    audit::record(
-        &Event::KeysChanged {
+fn refused(problems: usize) -> ReloadResult {
+    audit::record(&Event::ReloadRefused { problems }, "");
+    ReloadResult::Refused
+}
+
+/// Says what is different from now on.
+fn tell(taken: &Changes) -> ReloadResult {
+    for (app, keys) in &taken.keys {
+        let (added, retired) = (keys.added.join(","), keys.retired.join(","));
+        let event = Event::KeysChanged {
             app,
-            sealing: &changed.sealing,
-            promoted: changed.promoted,
+            sealing: &keys.sealing,
+            promoted: keys.promoted,
             added: &added,
             retired: &retired,
-        },
-        "",
-    );
+        };
+        audit::record(&event, "");
+    }
+    for (app, count) in &taken.routes {
+        audit::record(&Event::RoutesChanged { app, count: *count }, "");
+    }
+    let [added, changed, removed] =
+        [&taken.added, &taken.changed, &taken.removed].map(|apps| apps.join(","));
+    if !(added.is_empty() && changed.is_empty() && removed.is_empty()) {
+        let event = Event::AppsChanged { added: &added, changed: &changed, removed: &removed };
+        audit::record(&event, "");
+    }
+    if taken.is_nothing() { ReloadResult::Unchanged } else { ReloadResult::Applied }
 }
 
 /// Reads the files beside the requests. `None` when the process goes down.
@@ -137,7 +140,7 @@ async fn read(sources: &Sources) -> Option<Read> {
     let read = tokio::task::spawn_blocking(move || {
         let result = config::load(&sources);
         let print = match &result {
-            Ok(config) => whole(config),
+            Ok(config) => print::whole(config),
             Err(problems) => problems
                 .iter()
                 .fold(Sha256::new(), |hash, problem| hash.chain_update(problem.to_string()))
@@ -147,27 +150,4 @@ async fn read(sources: &Sources) -> Option<Read> {
         Read { result, print }
     });
     read.await.ok()
-}
-
-/// A digest of everything.
-pub(super) fn whole(config: &Config) -> Print {
-    let keys = config.apps.iter().flat_map(|app| &app.session.keys);
-    let routes: Vec<_> = config.apps.iter().map(|app| &app.routes).collect();
-    let hash = Sha256::new().chain_update(rest(config)).chain_update(format!("{routes:?}"));
-    let hash = keys.fold(hash, |hash, key| {
-        hash.chain_update(key.id.as_bytes()).chain_update([0]).chain_update(key.bytes.expose())
-    });
-    hash.finalize().into()
-}
-
-/// A digest of everything but keys and routes. Secrets do not print, so a new client secret alone goes unnoticed.
-pub(super) fn rest(config: &Config) -> Print {
-    // Keys are secrets, and so are not cloned: they are taken out of the text, where they stand by their ids.
-    let fixed = |app: &AppConfig| {
-        let text = format!("{app:?}").replace(&format!("keys: {:?}", app.session.keys), "");
-        text.replace(&format!("routes: {:?}", app.routes), "")
-    };
-    let apps: Vec<String> = config.apps.iter().map(fixed).collect();
-    let Config { server, admin, control, log, redis, .. } = config;
-    Sha256::digest(format!("{server:?}{admin:?}{control:?}{log:?}{redis:?}{apps:?}")).into()
 }

@@ -52,13 +52,18 @@ impl LiveRoutes {
     pub fn replace(&self, app: &str, routes: Vec<RouteConfig>, metrics: &Metrics) -> bool {
         self.ruled.replace(names(&routes));
         let routes = Routes::new(app, routes, metrics);
-        let is_other = routes.print != self.load().print;
+        let is_other = !routes.is_like(&self.load());
         self.routes.store(Arc::new(routes));
         is_other
     }
 }
 
 impl Routes {
+    /// Whether the settings are the same.
+    pub fn is_like(&self, other: &Self) -> bool {
+        self.print == other.print
+    }
+
     fn new(app: &str, routes: Vec<RouteConfig>, metrics: &Metrics) -> Self {
         Self {
             print: Sha256::digest(format!("{routes:?}")).into(),

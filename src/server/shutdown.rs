@@ -2,7 +2,6 @@
 //! what they ended is written down, and revoked if that is quick.
 //! Never lets a stream that nobody ends keep the process alive; a second signal ends it at once.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
@@ -11,10 +10,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep};
 
 use super::control::Control;
+use super::live::Live;
 use crate::proxy::{Drain, Phase};
-use crate::store::DenyList;
 use crate::telemetry::Metrics;
-use crate::tokens::Revocations;
 
 /// How often it is looked whether only streams are left.
 const LOOK: Duration = Duration::from_millis(50);
@@ -31,8 +29,7 @@ pub(super) struct Shutdown {
     pub drain: Drain,
     pub metrics: Metrics,
     pub timeout: Duration,
-    pub deny: Vec<Arc<DenyList>>,
-    pub revocations: Vec<Arc<Revocations>>,
+    pub live: Live,
     pub control: Option<Control>,
 }
 
@@ -44,10 +41,11 @@ impl Shutdown {
         if let Some(control) = self.control.take() {
             control.stop().await;
         }
-        for list in &self.deny {
-            list.close().await;
+        let serving = self.live.load();
+        for app in &serving.apps {
+            app.sessions.deny.close().await;
         }
-        let all = self.revocations.iter().map(|revocations| revocations.finish(REVOKING));
+        let all = serving.apps.iter().map(|app| app.sessions.revocations.finish(REVOKING));
         join_all(all).await;
     }
 

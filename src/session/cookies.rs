@@ -195,6 +195,16 @@ impl SessionCookies {
         if is_due { self.activity(&session.record, now).ok() } else { None }
     }
 
+    /// Whether these are of this client at this authorization server, under these names.
+    pub fn is_of(&self, identity: &Identity) -> bool {
+        self.identity == *identity
+    }
+
+    /// The keys, for whoever takes the place of these cookies.
+    pub fn ring(&self) -> Arc<KeyRing> {
+        Arc::clone(&self.ring)
+    }
+
     /// Prepares other keys for [`Self::install_keys`].
     ///
     /// # Errors

@@ -59,7 +59,7 @@ const PURPOSES: [(Purpose, &str); 10] = [
 ];
 
 /// Who a seal belongs to: part of every AAD, so that no other app, deployment or client opens it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     pub app_id: String,
     pub issuer: String,

@@ -2,7 +2,7 @@
 //! nothing more is remembered, so whoever asks must not depend on this alone.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::clock::Timestamp;
 
@@ -11,9 +11,9 @@ const FIRST_SWEEP: usize = 1024;
 /// Most entries.
 const MOST: usize = 1_000_000;
 
-/// Digests, each until its time is over.
-#[derive(Debug)]
-pub struct Seen(Mutex<Entries>);
+/// Digests, each until its time is over; clones share them.
+#[derive(Clone, Debug)]
+pub struct Seen(Arc<Mutex<Entries>>);
 
 #[derive(Debug)]
 struct Entries {
@@ -31,7 +31,8 @@ impl Default for Seen {
 impl Seen {
     /// Remembers at most `most` digests at a time.
     pub fn with_room_for(most: usize) -> Self {
-        Self(Mutex::new(Entries { until: HashMap::new(), sweep_at: FIRST_SWEEP.min(most), most }))
+        let sweep_at = FIRST_SWEEP.min(most);
+        Self(Arc::new(Mutex::new(Entries { until: HashMap::new(), sweep_at, most })))
     }
 
     /// Whether `digest` was noted and its time is not over.

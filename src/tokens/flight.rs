@@ -46,6 +46,11 @@ impl<T: Clone + Send + Sync + 'static> Flights<T> {
         Self { entries: Arc::new(Mutex::new(entries)), control, clock, keep }
     }
 
+    /// The same flights; results of new ones are kept for `keep`.
+    pub fn keeping(&self, keep: Duration) -> Self {
+        Self { keep, ..self.clone() }
+    }
+
     /// Joins the flight of `key`, starting `work` when there is none.
     ///
     /// Returns a receiver that holds `Some(result)` once the work is done; `None` at all when too much is in flight.

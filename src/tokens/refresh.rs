@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
+use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::backoff::Backoff;
@@ -88,6 +89,16 @@ pub struct Refresher {
     control: Handle,
     clock: Clock,
     metrics: Metrics,
+    /// What stores its results once more when the store has lost them.
+    restore: Option<AbortHandle>,
+}
+
+impl Drop for Refresher {
+    fn drop(&mut self) {
+        if let Some(restore) = &self.restore {
+            restore.abort();
+        }
+    }
 }
 
 impl Refresher {
@@ -111,13 +122,21 @@ impl Refresher {
             control,
             clock,
             metrics,
+            restore: None,
         }
+    }
+
+    /// With the refreshes that `before` has begun, whose settings are others from now on.
+    pub fn taking_over(mut self, before: &Self, keep: Duration) -> Self {
+        self.flights = before.flights.keeping(keep);
+        self
     }
 
     /// The same, among other instances.
     pub fn shared(mut self, shared: SharedRefreshes) -> Self {
         let shared = Arc::new(shared);
-        self.control.spawn(restore(Arc::clone(&shared), self.flights.clone()));
+        let restoring = self.control.spawn(restore(Arc::clone(&shared), self.flights.clone()));
+        self.restore = Some(restoring.abort_handle());
         self.shared = Some(shared);
         self
     }

@@ -2,7 +2,7 @@
 //! token, must not turn each call of its users into a call to the authorization server.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::clock::Timestamp;
@@ -15,9 +15,9 @@ const MOST_SESSIONS: usize = 100_000;
 /// Sweep for old entries when the map has doubled since the last sweep.
 const FIRST_SWEEP: usize = 1024;
 
-/// The sessions whose tokens an upstream has refused lately.
-#[derive(Debug)]
-pub struct RefusedTokens(Mutex<Entries>);
+/// The sessions whose tokens an upstream has refused lately; clones share them.
+#[derive(Clone, Debug)]
+pub struct RefusedTokens(Arc<Mutex<Entries>>);
 
 #[derive(Debug)]
 struct Entries {
@@ -35,7 +35,8 @@ struct Entry {
 
 impl Default for RefusedTokens {
     fn default() -> Self {
-        Self(Mutex::new(Entries { by_session: HashMap::new(), sweep_at: FIRST_SWEEP }))
+        let entries = Entries { by_session: HashMap::new(), sweep_at: FIRST_SWEEP };
+        Self(Arc::new(Mutex::new(entries)))
     }
 }
 

@@ -55,7 +55,7 @@ pub struct Revocations {
     /// Sessions whose tokens were revoked, or are about to be: copies of their cookies cause nothing more.
     done: Seen,
     /// The process goes down: each has one more try, at once.
-    hurry: watch::Sender<bool>,
+    hurry: Arc<watch::Sender<bool>>,
 }
 
 impl Revocations {
@@ -67,8 +67,14 @@ impl Revocations {
         (clock, metrics): (Clock, Metrics),
     ) -> Self {
         let (room, done) = (Arc::new(Semaphore::new(MOST)), Seen::default());
-        let hurry = watch::Sender::new(false);
+        let hurry = Arc::new(watch::Sender::new(false));
         Self { provider, choice, control, clock, metrics, room, done, hurry }
+    }
+
+    /// With what `before` has done and is still at, whose settings are others from now on.
+    pub fn taking_over(self, before: &Self) -> Self {
+        let (room, hurry) = (Arc::clone(&before.room), Arc::clone(&before.hurry));
+        Self { room, done: before.done.clone(), hurry, ..self }
     }
 
     /// The token of a session that would be revoked when a login replaces it.

@@ -1,6 +1,8 @@
 //! Ends sessions on an operator's word: one, those of a session or a user of the authorization server, or everybody's
 //! (ASVS 7.4.5). All of them began up to now: whoever logs in afterwards is in again. Never forgets to say how far it reached.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::super::app::App;
@@ -75,12 +77,12 @@ pub(super) enum Refusal {
 /// Ends what is `asked` for; `by` is the user id of the operating system who asks.
 pub(super) async fn end(
     asked: &EndSessions,
-    apps: &[App],
+    apps: &[Arc<App>],
     by: Option<u32>,
     metrics: &Metrics,
 ) -> Result<Vec<EndedIn>, Refusal> {
     check(&asked.whom)?;
-    let meant: Vec<&App> =
+    let meant: Vec<&Arc<App>> =
         apps.iter().filter(|app| asked.app.as_ref().is_none_or(|id| *id == app.id)).collect();
     if meant.is_empty() {
         let known: Vec<&str> = apps.iter().map(|app| app.id.as_str()).collect();

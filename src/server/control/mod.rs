@@ -15,6 +15,7 @@ use actix_web::{App as ActixApp, HttpRequest, HttpResponse, HttpServer, web};
 use tokio::net::UnixStream;
 
 use super::app::App;
+use super::live::Live;
 use crate::telemetry::{Metrics, Refusals};
 
 pub use end_sessions::{EndSessions, EndedIn, Selection};
@@ -51,17 +52,17 @@ impl Control {
 /// The socket cannot be made there, or is another process's.
 pub fn start(
     path: &Path,
-    apps: Arc<Vec<App>>,
+    live: Live,
     (metrics, refusals): (Metrics, Refusals),
 ) -> Result<Control, SocketError> {
     let (socket, listener) = Socket::bind(path)?;
     let server = HttpServer::new(move || {
-        let (apps, metrics) = (Arc::clone(&apps), metrics.clone());
+        let (live, metrics) = (live.clone(), metrics.clone());
         let refusals = refusals.clone();
         let why = move |id: web::Path<String>| ready(refusal(&id, &refusals));
         let end = move |request: HttpRequest, asked: web::Json<EndSessions>| {
-            let (apps, metrics) = (Arc::clone(&apps), metrics.clone());
-            async move { end_sessions(&request, &asked, &apps, &metrics).await }
+            let (live, metrics) = (live.clone(), metrics.clone());
+            async move { end_sessions(&request, &asked, &live.load().apps, &metrics).await }
         };
         ActixApp::new()
             .app_data(web::JsonConfig::default().limit(LARGEST).error_handler(|error, _| {
@@ -98,7 +99,7 @@ pub fn start(
 async fn end_sessions(
     request: &HttpRequest,
     asked: &EndSessions,
-    apps: &[App],
+    apps: &[Arc<App>],
     metrics: &Metrics,
 ) -> HttpResponse {
     let by = request.conn_data::<Peer>().map(|peer| peer.uid);

@@ -144,8 +144,14 @@ impl Feed {
 
     fn add(&self, stream: Stream) -> Publisher {
         let mut streams = lock(&self.shared.streams);
-        streams.push(stream);
-        Publisher { shared: Arc::clone(&self.shared), stream: streams.len() - 1 }
+        // An app that went and came back finds its stream again.
+        let known = streams.iter().position(|known| known.key == stream.key);
+        let at = known.unwrap_or(streams.len());
+        match streams.get_mut(at) {
+            Some(known) => *known = stream,
+            None => streams.push(stream),
+        }
+        Publisher { shared: Arc::clone(&self.shared), stream: at }
     }
 }
 

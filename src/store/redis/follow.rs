@@ -89,8 +89,13 @@ impl Follower {
             self.read_all(connection).await?;
             self.epoch = Some(epoch.clone());
         }
-        let keys = self.shared.keys();
         loop {
+            // An app that came while the process serves.
+            let keys = self.shared.keys();
+            for (at, key) in keys.iter().enumerate().skip(self.cursors.len()) {
+                self.cursors.push(BEGINNING.to_owned());
+                self.read(connection, at, key).await?;
+            }
             self.shared.heard();
             let mut asked = redis::cmd("XREAD");
             let wait = LISTEN.min(self.shared.config.stale_after / 3).as_millis();
@@ -114,20 +119,8 @@ impl Follower {
         self.cursors = vec![BEGINNING.to_owned(); keys.len()];
         let is_loss = self.epoch.is_some();
         for (at, key) in keys.iter().enumerate() {
-            if !self.shared.counts_whole(at) {
-                self.skip_to_the_end(connection, at, key).await?;
-                continue;
-            }
-            let mut known = HashSet::new();
-            loop {
-                let mut asked = redis::cmd("XREAD");
-                let cursor = self.cursors.get(at).map_or(BEGINNING, String::as_str);
-                asked.arg("COUNT").arg(PAGE).arg("STREAMS").arg(key).arg(cursor);
-                let page: Value = asked.query_async(connection).await?;
-                let Some((_, lines)) = streams(page).into_iter().next() else { break };
-                known.extend(self.take(at, lines));
-            }
-            if is_loss {
+            let known = self.read(connection, at, key).await?;
+            if let Some(known) = known.filter(|_| is_loss) {
                 self.shared.restore(at, &known);
             }
         }
@@ -135,6 +128,28 @@ impl Follower {
             self.shared.lost_data();
         }
         Ok(())
+    }
+
+    /// Reads one stream up to its end; gives the names of the ended sessions in it, if it has such.
+    async fn read(
+        &mut self,
+        connection: &mut MultiplexedConnection,
+        at: usize,
+        key: &str,
+    ) -> redis::RedisResult<Option<HashSet<Key>>> {
+        if !self.shared.counts_whole(at) {
+            self.skip_to_the_end(connection, at, key).await?;
+            return Ok(None);
+        }
+        let mut known = HashSet::new();
+        loop {
+            let mut asked = redis::cmd("XREAD");
+            let cursor = self.cursors.get(at).map_or(BEGINNING, String::as_str);
+            asked.arg("COUNT").arg(PAGE).arg("STREAMS").arg(key).arg(cursor);
+            let page: Value = asked.query_async(connection).await?;
+            let Some((_, lines)) = streams(page).into_iter().next() else { return Ok(Some(known)) };
+            known.extend(self.take(at, lines));
+        }
     }
 
     /// What was said before is of no interest.

@@ -195,9 +195,9 @@ async fn a_change_of_the_files_is_noticed_without_a_signal_and_a_broken_one_chan
     assert!(it.metric("cloakroom_cookie_key_seals_total{app=\"app\",key=\"k1\"}").await);
     assert_eq!(it.call(&browser).await, 200);
     // What else has changed waits, and the log says so.
-    it.served.rewrite("loop_limit = 100", "loop_limit = 99");
+    it.served.rewrite("level = \"trace\"", "level = \"debug\"");
     it.served.signal("HUP");
-    until(|| it.served.log_so_far().contains("the rest with the next start")).await;
+    until(|| it.served.log_so_far().contains("\"waiting\":\"log\"")).await;
     it.served.logs();
 }
 

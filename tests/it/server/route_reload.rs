@@ -66,7 +66,7 @@ async fn routes_come_move_and_go_without_a_restart() {
     change(&served, &route("/more", &old), "").await;
     assert_eq!(call(&mut served, "/more/x").await.0, 404);
     let (log, _) = served.logs();
-    assert!(!log.contains("the rest with the next start"), "nothing else had changed");
+    assert!(!log.contains("wait for the next start"), "nothing else had changed");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -62,8 +62,12 @@ upstream = "http://{}"
 "#,
             op.issuer, op.address
         );
+        Self::start_at((port, admin), write_config(&text)).await
+    }
+
+    /// The same, with a file that says where to listen: at these two ports, for apps and for admins.
+    pub async fn start_at((port, admin): (u16, u16), config: PathBuf) -> Self {
         let log = std::env::temp_dir().join(format!("cloakroom-canary-{port}.log"));
-        let config = write_config(&text);
         let child = Command::new(env!("CARGO_BIN_EXE_cloakroom"))
             .args(["serve", "--config"])
             .arg(&config)

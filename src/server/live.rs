@@ -1,0 +1,46 @@
+//! What requests are answered by at the moment, as one value that is exchanged as a whole: a request keeps the one that it
+//! began with.
+
+use std::sync::Arc;
+
+use arc_swap::{ArcSwap, Guard};
+use ipnet::IpNet;
+
+use super::app::App;
+
+/// The apps, and who is believed.
+pub struct Serving {
+    pub apps: Vec<Arc<App>>,
+    /// Peers whose `X-Forwarded-For` is believed; empty is nobody.
+    pub trusted_proxies: Vec<IpNet>,
+}
+
+impl Serving {
+    /// The app that `host` (as the browser sent it) selects.
+    pub fn app(&self, host: Option<&str>) -> Option<&App> {
+        let host = host?;
+        let found = self.apps.iter().find(|app| app.public.host.eq_ignore_ascii_case(host));
+        found.map(|app| &**app)
+    }
+}
+
+/// The one that holds at the moment; clones share it.
+#[derive(Clone)]
+pub struct Live(Arc<ArcSwap<Serving>>);
+
+impl Live {
+    /// Begins with `serving`.
+    pub fn new(serving: Serving) -> Self {
+        Self(Arc::new(ArcSwap::from_pointee(serving)))
+    }
+
+    /// That of now, for a request to keep.
+    pub fn load(&self) -> Arc<Serving> {
+        Guard::into_inner(self.0.load())
+    }
+
+    /// Exchanges it for every request from now on.
+    pub fn replace(&self, serving: Serving) {
+        self.0.store(Arc::new(serving));
+    }
+}

@@ -1,0 +1,67 @@
+//! Digests of settings, secrets and certificate files among them, to tell whether others are others. Decides what a running
+//! process cannot change. A digest never leaves the process.
+
+use sha2::{Digest as _, Sha256};
+
+use crate::config::{AppConfig, Config, ProviderConfig};
+
+/// Of some settings.
+pub type Print = [u8; 32];
+
+/// Of what an app is built from, but for its keys and routes, which change by themselves.
+pub fn of_app(app: &AppConfig) -> Print {
+    // Keys are secrets, and so are not cloned: they are taken out of the text, where they stand by their ids.
+    let text = format!("{app:?}").replace(&format!("keys: {:?}", app.session.keys), "");
+    let text = text.replace(&format!("routes: {:?}", app.routes), "");
+    Sha256::new().chain_update(text).chain_update(of_provider(&app.provider, "")).finalize().into()
+}
+
+/// Of a provider, and where it sends browsers back to.
+pub fn of_provider(provider: &ProviderConfig, redirect_uri: &str) -> Print {
+    let authorities = provider.ca_file.as_ref().and_then(|file| std::fs::read(file).ok());
+    Sha256::new()
+        .chain_update(format!("{provider:?}{redirect_uri}"))
+        .chain_update(provider.client_secret.expose())
+        .chain_update(authorities.unwrap_or_default())
+        .finalize()
+        .into()
+}
+
+/// What only a restart takes, by name.
+pub fn fixed(config: &Config) -> Vec<(&'static str, Print)> {
+    let Config { server, admin, control, log, redis, .. } = config;
+    let password = redis.as_ref().and_then(|redis| redis.password.as_ref());
+    let password = password.map(|password| Sha256::digest(password.expose()));
+    let settings = [
+        ("server.listen", format!("{:?}", server.listen)),
+        ("server.workers", format!("{:?}", server.workers)),
+        ("server.head_timeout", format!("{:?}", server.head_timeout)),
+        ("server.keepalive_timeout", format!("{:?}", server.keepalive_timeout)),
+        ("server.write_timeout", format!("{:?}", server.write_timeout)),
+        ("server.shutdown_timeout", format!("{:?}", server.shutdown_timeout)),
+        ("admin", format!("{admin:?}")),
+        ("control", format!("{control:?}")),
+        ("log", format!("{log:?}")),
+        ("redis", format!("{redis:?}{password:?}")),
+    ];
+    settings.into_iter().map(|(name, text)| (name, Sha256::digest(text).into())).collect()
+}
+
+/// Of everything.
+pub fn whole(config: &Config) -> Print {
+    let mut hash = Sha256::new();
+    for (_, print) in fixed(config) {
+        hash.update(print);
+    }
+    hash.update(format!("{:?}", config.server.trusted_proxies));
+    for app in &config.apps {
+        hash.update(of_app(app));
+        hash.update(format!("{:?}", app.routes));
+        for key in &app.session.keys {
+            hash.update(key.id.as_bytes());
+            hash.update([0]);
+            hash.update(key.bytes.expose());
+        }
+    }
+    hash.finalize().into()
+}
