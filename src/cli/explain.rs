@@ -13,6 +13,8 @@ use crate::telemetry::Refused;
 #[command(after_long_help = MORE)]
 pub struct ExplainArgs {
     /// A code such as `csrf_origin`, or the id of a request (`X-Request-Id`, `request_id`).
+    // An id may begin with a dash.
+    #[arg(allow_hyphen_values = true)]
     what: String,
     #[command(flatten)]
     process: ProcessArgs,
