@@ -19,7 +19,8 @@ pub(super) fn control(at: &At<'_>, raw: &RawControl) -> Option<ControlConfig> {
     Some(ControlConfig { socket })
 }
 
-fn socket(at: &At<'_>, text: &str) -> Option<PathBuf> {
+/// The path of a socket that can be made there.
+pub(super) fn socket(at: &At<'_>, text: &str) -> Option<PathBuf> {
     let path = Path::new(text);
     if path.file_name().is_none() || path.is_dir() {
         return at.fail("not the name of a socket", "write e.g. \"/run/cloakroom/control.sock\"");

@@ -5,6 +5,7 @@
 //! `schema`) → `raw` (typed) → one file per section (`server`, `control`, `redis`, `app`, `provider`, `session`, `routes`, `claim_rules`, `trust`, `spa`) → `types`.
 
 mod app;
+mod certificate;
 mod choices;
 mod claim_rules;
 mod control;
@@ -34,6 +35,7 @@ mod words;
 #[cfg(test)]
 pub(super) mod tests;
 
+pub use certificate::ServerCertificate;
 pub use choices::*;
 pub use claim_rules::{ByClaim, ClaimRules};
 pub use diagnostic::{Diagnostic, Place};

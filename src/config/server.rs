@@ -5,6 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use ipnet::IpNet;
 use tracing_subscriber::EnvFilter;
 
+use super::certificate::server_certificate;
+use super::control::socket;
 use super::quantity::{HOUR, MINUTE, duration};
 use super::raw::{RawAdmin, RawLog, RawServer};
 use super::report::{At, Wrong, every, wrong};
@@ -20,8 +22,15 @@ pub(super) fn server(at: &At<'_>, raw: &RawServer) -> Option<ServerConfig> {
     let keepalive = duration(&at.key("keepalive_timeout"), &raw.keepalive_timeout, 1..=HOUR);
     let write = duration(&at.key("write_timeout"), &raw.write_timeout, 1..=HOUR);
     let shutdown = duration(&at.key("shutdown_timeout"), &raw.shutdown_timeout, 1..=HOUR);
+    let tls = server_certificate(at, raw);
+    let unix_socket = match &raw.unix_socket {
+        Some(text) => socket(&at.key("unix_socket"), text).map(Some),
+        None => Some(None),
+    };
     Some(ServerConfig {
         listen: listen?,
+        tls: tls?,
+        unix_socket: unix_socket?,
         workers: raw.workers,
         trusted_proxies: peers?,
         head_timeout: head?,

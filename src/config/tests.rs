@@ -807,7 +807,9 @@ fn certificates_and_keys_of_an_upstream_are_read_and_compared() {
     let config = route("https", "client.pem", "client.key.pem").unwrap();
     let trust = config.apps[0].routes[0].upstream.trust.as_ref().unwrap();
     assert!(trust.verifier().is_some() && trust.identity().is_some());
-    assert!(format!("{trust:?}").starts_with("Trust { own_ca: true, identity: true, fingerprint: ["));
+    assert!(
+        format!("{trust:?}").starts_with("Trust { own_ca: true, identity: true, fingerprint: [")
+    );
     let again = route("https", "client.pem", "client.key.pem").unwrap();
     assert_eq!(again.apps[0].routes[0].upstream.trust.as_ref(), Some(trust), "by content");
     for (scheme, cert, key, at, problem) in [

@@ -86,7 +86,7 @@ impl Trust {
 }
 
 /// The certificates of a PEM file, at least one; `hash` takes them in.
-fn certificates(
+pub(super) fn certificates(
     file: &Path,
     hash: &mut Sha256,
 ) -> Result<Vec<CertificateDer<'static>>, TrustFault> {
@@ -208,7 +208,7 @@ fn trust(at: &At<'_>, raw: &RawRoute) -> Option<Trust> {
     }
 }
 
-fn mend(fault: &TrustFault) -> &'static str {
+pub(super) fn mend(fault: &TrustFault) -> &'static str {
     match fault {
         TrustFault::Unreadable(_) => "check the path, the owner and the mode of the file",
         TrustFault::NoCertificate => "name a PEM file that begins with -----BEGIN CERTIFICATE-----",

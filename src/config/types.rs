@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::certificate::ServerCertificate;
 use super::choices::{
     ClientAuthMethod, CloseAt, LogFormat, LogoutMode, Outage, PushedRequests, Retry, Revoke,
     SessionStore, TokenSource,
@@ -33,6 +34,10 @@ pub struct Config {
 #[derive(Clone, Debug)]
 pub struct ServerConfig {
     pub listen: SocketAddr,
+    /// What browsers are shown; `None` is plain HTTP.
+    pub tls: Option<ServerCertificate>,
+    /// Where else to listen.
+    pub unix_socket: Option<PathBuf>,
     /// Worker threads; `None` is one per core.
     pub workers: Option<usize>,
     /// Peers whose `X-Forwarded-For` is believed; empty is nobody.

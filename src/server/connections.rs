@@ -13,7 +13,6 @@ use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::ServiceResponse;
 use bytes::Bytes;
 use socket2::{SockRef, Socket};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
 
 /// A body that goes to the kernel at once, whoever reads it.
@@ -47,8 +46,8 @@ impl Connections {
     }
 
     /// Takes note of a new connection; `None` if the process has no descriptor left for it.
-    pub fn opened(&self, stream: &TcpStream) -> Option<Arc<Connection>> {
-        let socket = SockRef::from(stream).try_clone().ok()?;
+    pub fn opened(&self, socket: &SockRef<'_>) -> Option<Arc<Connection>> {
+        let socket = socket.try_clone().ok()?;
         let connection = Arc::new(Connection {
             socket,
             epoch: self.epoch,

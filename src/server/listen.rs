@@ -2,28 +2,29 @@
 //! authorization server runs on the runtime that called [`start`].
 
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::net::UnixListener;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use actix_web::dev::{Server, ServiceRequest, fn_service};
 use actix_web::{App as ActixApp, HttpServer};
-use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
 use super::admin;
 use super::app::{App, BuildError, Shared};
 use super::connections::{Busy, Connections};
-use super::control::{self, SocketError};
+use super::control;
 use super::dispatch::dispatch;
 use super::live::{Live, Serving};
 use super::print;
 use super::provider_watch::watch_provider;
 use super::reload::Reload;
 use super::shutdown::{GOODBYE, Shutdown, Signals};
+use super::socket::{Socket, SocketError};
+use super::transport::{server_tls, socket_of};
 use super::worker::Worker;
 use crate::clock::Clock;
-use crate::config::{Config, RedisConfig, ServerConfig};
+use crate::config::{AppConfig, Config, RedisConfig, ServerConfig};
 use crate::edge::{Rates, RequestIds};
 use crate::proxy::{Drain, Pool};
 use crate::secret::Random;
@@ -42,7 +43,9 @@ pub enum ServeError {
     #[error("cannot verify upstream certificates: {0}")]
     Tls(rustls::Error),
     #[error("control.socket: {0}")]
-    Control(#[from] SocketError),
+    Control(SocketError),
+    #[error("server.unix_socket: {0}")]
+    Socket(SocketError),
     #[error("[redis]: {0}")]
     Redis(StoreError),
 }
@@ -101,16 +104,7 @@ pub fn start(config: Config, clock: Clock, random: Random) -> Result<Running, Se
         rates: Rates::default(),
         redis: config.redis.map(|redis| shared_store(redis, &clock, &metrics)).transpose()?,
     };
-    let mut apps = Vec::with_capacity(config.apps.len());
-    for app in config.apps {
-        let id = app.id.clone();
-        let app = App::build(app, &shared, None);
-        apps.push(Arc::new(app.map_err(|reason| ServeError::App { id, reason })?));
-    }
-    for app in &apps {
-        watch_provider(app, &shared);
-    }
-    let live = Live::new(Serving { apps, trusted_proxies: config.server.trusted_proxies.clone() });
+    let live = Live::new(serving(config.apps, &config.server, &shared)?);
     if let Some(redis) = &shared.redis {
         redis.start();
     }
@@ -131,18 +125,44 @@ pub fn start(config: Config, clock: Clock, random: Random) -> Result<Running, Se
     let timeout = config.server.shutdown_timeout;
     let control = match &config.control.socket {
         Some(path) => {
-            Some(control::start(path, live.clone(), (metrics.clone(), shared.refusals.clone()))?)
+            let parts = (metrics.clone(), shared.refusals.clone());
+            Some(control::start(path, live.clone(), parts).map_err(ServeError::Control)?)
         }
         None => None,
     };
+    let (socket, unix) = match &config.server.unix_socket {
+        Some(path) => Some(Socket::bind(path, OWN_GROUP).map_err(ServeError::Socket)?),
+        None => None,
+    }
+    .unzip();
     let parts = Parts { live: live.clone(), tls, shared, drain: drain.clone() };
-    let server = listen(listener, config.server, parts).map_err(|reason| ServeError::Listen {
-        address,
-        key: "server.listen",
-        reason,
-    })?;
-    let shutdown = Shutdown { handle: server.handle(), drain, metrics, timeout, live, control };
+    let key = "server.listen";
+    let server = listen((listener, unix), config.server, parts)
+        .map_err(|reason| ServeError::Listen { address, key, reason })?;
+    let handle = server.handle();
+    let shutdown = Shutdown { handle, drain, metrics, timeout, live, control, socket };
     Ok(Running { address, admin, reload, shutdown, task: tokio::spawn(server) })
+}
+
+/// All apps, and what goes with them.
+fn serving(
+    configs: Vec<AppConfig>,
+    server: &ServerConfig,
+    shared: &Shared,
+) -> Result<Serving, ServeError> {
+    let mut apps = Vec::with_capacity(configs.len());
+    for app in configs {
+        let id = app.id.clone();
+        let app = App::build(app, shared, None);
+        let app = Arc::new(app.map_err(|reason| ServeError::App { id, reason })?);
+        watch_provider(&app, shared);
+        apps.push(app);
+    }
+    let certificate = server.tls.as_ref().map(|certificate| {
+        shared.metrics.certificate_ends(certificate.ends());
+        certificate.certified()
+    });
+    Ok(Serving { apps, trusted_proxies: server.trusted_proxies.clone(), certificate })
 }
 
 fn shared_store(
@@ -163,8 +183,16 @@ struct Parts {
     drain: Drain,
 }
 
-/// The server of the apps on `listener`, ready to run.
-fn listen(listener: TcpListener, config: ServerConfig, parts: Parts) -> std::io::Result<Server> {
+/// User and group of this process open the socket: the proxy before us is put into the group.
+const OWN_GROUP: u32 = 0o660;
+
+/// The server of the apps on its listeners, ready to run.
+fn listen(
+    (listener, unix): (TcpListener, Option<UnixListener>),
+    config: ServerConfig,
+    parts: Parts,
+) -> std::io::Result<Server> {
+    let tls = config.tls.is_some().then(|| server_tls(&parts.live)).transpose()?;
     let mut server = HttpServer::new(move || {
         let Parts { live, tls, shared, drain } = &parts;
         // Built on the worker's own thread: the pool never leaves it.
@@ -197,32 +225,28 @@ fn listen(listener: TcpListener, config: ServerConfig, parts: Parts) -> std::io:
         .h1_allow_half_closed(false)
         .client_request_timeout(config.head_timeout)
         .keep_alive(config.keepalive_timeout)
+        .tls_handshake_timeout(config.head_timeout)
         .on_connect(move |stream, data| {
-            let Some(stream) = stream.downcast_ref::<TcpStream>() else { return };
-            tune(stream, config.write_timeout);
-            match connections.opened(stream) {
+            let Some(socket) = socket_of(stream, config.write_timeout) else { return };
+            match connections.opened(&socket) {
                 Some(connection) => {
                     data.insert(connection);
                 }
                 // Nobody could end it later. Out of descriptors, one connection less is no loss.
-                None => drop(socket2::SockRef::from(stream).shutdown(std::net::Shutdown::Both)),
+                None => drop(socket.shutdown(std::net::Shutdown::Both)),
             }
         })
         .disable_signals()
-        .shutdown_timeout(forced.as_secs())
-        .listen(listener)?;
+        .shutdown_timeout(forced.as_secs());
+    let server = match unix {
+        Some(unix) => server.listen_uds(unix)?,
+        None => server,
+    };
+    let server = match tls {
+        Some(tls) => server.listen_rustls_0_23(listener, tls)?,
+        None => server.listen(listener)?,
+    };
     Ok(server.run())
-}
-
-/// Sets what a connection's socket needs; one that cannot be told so still works.
-fn tune(stream: &TcpStream, write_timeout: Duration) {
-    // The end of an answer must not wait for an acknowledgement of its beginning (40 ms).
-    let _ = stream.set_nodelay(true);
-    // Nobody asks for more of an answer while its reader takes nothing, so no timer of ours would notice; the kernel does.
-    #[cfg(target_os = "linux")]
-    let _ = socket2::SockRef::from(stream).set_tcp_user_timeout(Some(write_timeout));
-    #[cfg(not(target_os = "linux"))]
-    let _ = write_timeout;
 }
 
 fn bind(address: SocketAddr, key: &'static str) -> Result<(TcpListener, SocketAddr), ServeError> {
@@ -240,22 +264,4 @@ pub(super) fn tls_config() -> Result<rustls::ClientConfig, ServeError> {
         .with_safe_default_protocol_versions()
         .map_err(ServeError::Tls)?;
     Ok(builder.with_platform_verifier().map_err(ServeError::Tls)?.with_no_client_auth())
-}
-
-#[cfg(all(test, target_os = "linux"))]
-mod tests {
-    use super::*;
-
-    // proves: PX-14
-    #[tokio::test]
-    async fn sockets_send_at_once_and_give_up_a_reader_that_takes_nothing() {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let (stream, _) = listener.accept().await.unwrap();
-        let limit = Duration::from_secs(7);
-        tune(&stream, limit);
-        assert!(stream.nodelay().unwrap());
-        let set = socket2::SockRef::from(&stream).tcp_user_timeout().unwrap();
-        assert_eq!(set, Some(limit));
-    }
 }

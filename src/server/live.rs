@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Guard};
 use ipnet::IpNet;
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
 
 use super::app::App;
 
@@ -13,6 +15,8 @@ pub struct Serving {
     pub apps: Vec<Arc<App>>,
     /// Peers whose `X-Forwarded-For` is believed; empty is nobody.
     pub trusted_proxies: Vec<IpNet>,
+    /// What browsers are shown; `None` is plain HTTP.
+    pub certificate: Option<Arc<CertifiedKey>>,
 }
 
 impl Serving {
@@ -42,5 +46,18 @@ impl Live {
     /// Exchanges it for every request from now on.
     pub fn replace(&self, serving: Serving) {
         self.0.store(Arc::new(serving));
+    }
+}
+
+/// New connections are shown the certificate of now.
+impl ResolvesServerCert for Live {
+    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        self.load().certificate.clone()
+    }
+}
+
+impl std::fmt::Debug for Live {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Live")
     }
 }

@@ -20,7 +20,9 @@ mod routes;
 mod routes_of;
 mod seen;
 mod shutdown;
+mod socket;
 mod take;
+mod transport;
 mod worker;
 
 pub use app::{App, BuildError};

@@ -34,6 +34,8 @@ pub fn fixed(config: &Config) -> Vec<(&'static str, Print)> {
     let password = password.map(|password| Sha256::digest(password.expose()));
     let settings = [
         ("server.listen", format!("{:?}", server.listen)),
+        ("server.tls_cert_file", format!("{}", server.tls.is_some())),
+        ("server.unix_socket", format!("{:?}", server.unix_socket)),
         ("server.workers", format!("{:?}", server.workers)),
         ("server.head_timeout", format!("{:?}", server.head_timeout)),
         ("server.keepalive_timeout", format!("{:?}", server.keepalive_timeout)),
@@ -53,7 +55,7 @@ pub fn whole(config: &Config) -> Print {
     for (_, print) in fixed(config) {
         hash.update(print);
     }
-    hash.update(format!("{:?}", config.server.trusted_proxies));
+    hash.update(format!("{:?}{:?}", config.server.trusted_proxies, config.server.tls));
     for app in &config.apps {
         hash.update(of_app(app));
         hash.update(format!("{:?}", app.routes));

@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep};
 
 use super::control::Control;
 use super::live::Live;
+use super::socket::Socket;
 use crate::proxy::{Drain, Phase};
 use crate::telemetry::Metrics;
 
@@ -31,6 +32,8 @@ pub(super) struct Shutdown {
     pub timeout: Duration,
     pub live: Live,
     pub control: Option<Control>,
+    /// The file of the apps' Unix socket; it goes when all is down.
+    pub socket: Option<Socket>,
 }
 
 impl Shutdown {
@@ -41,6 +44,7 @@ impl Shutdown {
         if let Some(control) = self.control.take() {
             control.stop().await;
         }
+        drop(self.socket.take());
         let serving = self.live.load();
         for app in &serving.apps {
             app.sessions.deny.close().await;

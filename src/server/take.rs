@@ -31,14 +31,16 @@ pub struct Changes {
     pub routes: Vec<(String, usize)>,
     /// Other proxies are believed.
     trust: bool,
+    /// Browsers are shown another certificate.
+    certificate: bool,
 }
 
 impl Changes {
     /// Whether all is as it was.
     pub fn is_nothing(&self) -> bool {
-        let Self { added, changed, removed, keys, routes, trust } = self;
+        let Self { added, changed, removed, keys, routes, trust, certificate } = self;
         let apps = added.is_empty() && changed.is_empty() && removed.is_empty();
-        apps && keys.is_empty() && routes.is_empty() && !trust
+        apps && keys.is_empty() && routes.is_empty() && !trust && !certificate
     }
 }
 
@@ -54,12 +56,21 @@ impl Next {
         waiting: &mut Vec<String>,
     ) -> Result<Self, (String, BuildError)> {
         let trusted_proxies = config.server.trusted_proxies;
+        // A listener speaks TLS or it does not, from its beginning on.
+        let certificate = config.server.tls.filter(|_| before.certificate.is_some());
+        let certificate = certificate.map(|certificate| {
+            shared.metrics.certificate_ends(certificate.ends());
+            certificate.certified()
+        });
+        let certificate = certificate.or_else(|| before.certificate.clone());
         let mut next = Self {
             changes: Changes {
                 trust: trusted_proxies != before.trusted_proxies,
+                certificate: certificate.as_ref().map(|one| &one.cert)
+                    != before.certificate.as_ref().map(|one| &one.cert),
                 ..Changes::default()
             },
-            serving: Serving { apps: Vec::new(), trusted_proxies },
+            serving: Serving { apps: Vec::new(), trusted_proxies, certificate },
             keys: Vec::new(),
             routes: Vec::new(),
         };

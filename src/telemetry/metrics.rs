@@ -41,6 +41,7 @@ pub struct Metrics {
     deny_files: Family<AppLabels, Gauge>,
     in_flight: Family<UpstreamLabels, Gauge>,
     ejections: Family<AddressLabels, Counter>,
+    certificate: Gauge,
     /// The gauges of `in_flight` once more: a family cannot be added up.
     upstreams: Arc<Mutex<BTreeMap<String, Gauge>>>,
     tunnels_open: Gauge,
@@ -75,6 +76,7 @@ impl Default for Metrics {
             deny_files: Family::default(),
             in_flight: Family::default(),
             ejections: Family::default(),
+            certificate: Gauge::default(),
             upstreams: Arc::default(),
             tunnels_open: Gauge::default(),
             tunnels_closed: Family::default(),
@@ -210,6 +212,11 @@ impl Metrics {
         upstreams.entry(origin.to_owned()).or_insert_with(gauge).clone()
     }
 
+    /// Says when the certificate of the listener ends, seconds after 1970.
+    pub fn certificate_ends(&self, ends: u64) {
+        self.certificate.set(i64::try_from(ends).unwrap_or(i64::MAX));
+    }
+
     /// Counts that an address of the upstream `origin` is left out for a while; both from the configuration.
     pub fn ejected(&self, origin: &str, address: &str) {
         let labels = AddressLabels { upstream: origin.to_owned(), address: address.to_owned() };
@@ -281,6 +288,8 @@ impl Metrics {
         registry.register("deny_file_broken", help, self.deny_files.clone());
         let help = "Calls, streams and tunnels open at an upstream";
         registry.register("upstream_in_flight", help, self.in_flight.clone());
+        let help = "When the certificate of the listener ends, seconds after 1970; 0 without TLS";
+        registry.register("tls_certificate_ends_seconds", help, self.certificate.clone());
         let help = "Times that an address of an upstream was left out for a while, by worker";
         registry.register("upstream_ejections", help, self.ejections.clone());
         let help = "Open WebSockets";

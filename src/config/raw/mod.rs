@@ -74,6 +74,17 @@ pub struct RawServer {
     /// here, never from a `Host` header. Plain HTTP only on loopback. Required, unless `[[apps]]` is used.
     #[schemars(extend("x-unit" = "origin"))]
     pub public_url: Option<String>,
+    /// PEM file with the certificate to show browsers, and those between it and its authority: then `listen` speaks TLS (1.2 and 1.3).
+    /// Read again when it changes. Absent: plain HTTP, for a proxy before us.
+    #[schemars(extend("x-unit" = "file"))]
+    pub tls_cert_file: Option<String>,
+    /// PEM file with the private key of `tls_cert_file`.
+    #[schemars(extend("x-unit" = "file"))]
+    pub tls_key_file: Option<String>,
+    /// A Unix socket to listen on besides, for a proxy on this machine; plain HTTP. User and group of this process can open it. Its peers
+    /// count as `127.0.0.1`.
+    #[schemars(extend("x-unit" = "path"))]
+    pub unix_socket: Option<String>,
     /// Worker threads. Absent: one per core.
     #[schemars(range(min = 1, max = 1024), extend("x-unit" = "threads"))]
     pub workers: Option<usize>,
@@ -101,6 +112,9 @@ impl Default for RawServer {
         Self {
             listen: "127.0.0.1:8080".to_owned(),
             public_url: None,
+            tls_cert_file: None,
+            tls_key_file: None,
+            unix_socket: None,
             workers: None,
             trusted_proxies: Vec::new(),
             head_timeout: "10s".to_owned(),

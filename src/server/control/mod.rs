@@ -3,7 +3,6 @@
 //! for `curl --unix-socket` and for the command line. Never answers with a name of a user or a session that was not asked for.
 
 mod end_sessions;
-mod socket;
 
 use std::future::ready;
 use std::path::Path;
@@ -19,10 +18,12 @@ use super::live::Live;
 use crate::telemetry::{Metrics, Refusals};
 
 pub use end_sessions::{EndSessions, EndedIn, Selection};
-pub use socket::SocketError;
 
+use super::socket::{Socket, SocketError};
 use end_sessions::Refusal;
-use socket::Socket;
+
+/// Nobody but the user of this process opens the socket.
+const OWN_USER: u32 = 0o600;
 
 /// Largest request, bytes.
 const LARGEST: usize = 16 * 1024;
@@ -55,7 +56,7 @@ pub fn start(
     live: Live,
     (metrics, refusals): (Metrics, Refusals),
 ) -> Result<Control, SocketError> {
-    let (socket, listener) = Socket::bind(path)?;
+    let (socket, listener) = Socket::bind(path, OWN_USER)?;
     let server = HttpServer::new(move || {
         let (live, metrics) = (live.clone(), metrics.clone());
         let refusals = refusals.clone();

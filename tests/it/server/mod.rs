@@ -19,6 +19,7 @@ mod hostile;
 mod instances;
 mod instances_apart;
 mod key_rotation;
+mod listeners;
 mod live_apps;
 mod login;
 mod logout;

@@ -1,5 +1,5 @@
 //! Certificates of a test authority whose key was thrown away: `localhost`, and a name that nobody asks for; and of
-//! another one that vouches for a client. The private keys are public on purpose; nothing outside the tests trusts this authority.
+//! another one that vouches for a client; and one that has expired. The private keys are public on purpose; nothing outside the tests trusts this authority.
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! A Unix socket as a file that belongs to this process alone: nobody else's user can open it at any moment, one that a
-//! crash has left is replaced, one that somebody answers at is not. Knows nothing of what is said.
+//! A Unix socket as a file that belongs to this process alone: nobody can open it at any moment whom its mode does not let, one
+//! that a crash has left is replaced, one that somebody answers at is not. Knows nothing of what is said.
 
 use std::fs::{self, Permissions};
 use std::io;
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 /// Why there is no socket.
 #[derive(Debug, thiserror::Error)]
 pub enum SocketError {
-    #[error("{path}: another process listens there; give every process its own control.socket")]
+    #[error("{path}: another process listens there; give every process its own")]
     Taken { path: String },
     #[error("{path}: there is something else; name a file that does not exist")]
     NotASocket { path: String },
@@ -26,8 +26,8 @@ pub(super) struct Socket {
 }
 
 impl Socket {
-    /// Makes the socket at `path`. It gets its name when its mode is set: before, nobody finds it.
-    pub(super) fn bind(path: &Path) -> Result<(Self, UnixListener), SocketError> {
+    /// Makes the socket at `path`, for those whom `mode` lets open it. It gets its name when its mode is set: before, nobody finds it.
+    pub(super) fn bind(path: &Path, mode: u32) -> Result<(Self, UnixListener), SocketError> {
         let name = || path.display().to_string();
         let broken = |reason| SocketError::Io { path: name(), reason };
         match fs::symlink_metadata(path) {
@@ -47,7 +47,7 @@ impl Socket {
             _ => {}
         }
         let listener = UnixListener::bind(&new).map_err(broken)?;
-        fs::set_permissions(&new, Permissions::from_mode(0o600)).map_err(broken)?;
+        fs::set_permissions(&new, Permissions::from_mode(mode)).map_err(broken)?;
         listener.set_nonblocking(true).map_err(broken)?;
         let made = fs::symlink_metadata(&new).map_err(broken)?;
         fs::rename(&new, path).map_err(broken)?;
@@ -85,7 +85,7 @@ mod tests {
     #[test]
     fn only_its_user_opens_it_and_it_goes_with_the_process() {
         let path = folder("mode").join("control.sock");
-        let (socket, _listener) = Socket::bind(&path).unwrap();
+        let (socket, _listener) = Socket::bind(&path, 0o600).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert!(!beside(&path).exists());
         drop(socket);
@@ -95,16 +95,16 @@ mod tests {
     #[test]
     fn one_that_a_crash_left_is_replaced_one_that_is_answered_and_other_files_are_not() {
         let path = folder("left").join("control.sock");
-        let (left, listener) = Socket::bind(&path).unwrap();
-        let taken = Socket::bind(&path).map(drop).unwrap_err();
+        let (left, listener) = Socket::bind(&path, 0o600).unwrap();
+        let taken = Socket::bind(&path, 0o600).map(drop).unwrap_err();
         assert!(matches!(taken, SocketError::Taken { .. }), "{taken}");
         drop(listener);
-        let (_new, _listening) = Socket::bind(&path).unwrap();
+        let (_new, _listening) = Socket::bind(&path, 0o600).unwrap();
         drop(left);
         assert!(path.exists(), "it is the new process's");
         let file = path.with_file_name("notes");
         fs::write(&file, "mine").unwrap();
-        let other = Socket::bind(&file).map(drop).unwrap_err();
+        let other = Socket::bind(&file, 0o600).map(drop).unwrap_err();
         assert!(matches!(other, SocketError::NotASocket { .. }), "{other}");
         assert_eq!(fs::read_to_string(&file).unwrap(), "mine");
     }

@@ -1,0 +1,107 @@
+//! The certificate that browsers are shown: read, and held against its key and the time, before anybody sees it.
+//! Never puts a byte of a file into a message.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::sign::CertifiedKey;
+use sha2::{Digest as _, Sha256};
+use x509_cert::Certificate;
+use x509_cert::der::Decode as _;
+
+use super::raw::RawServer;
+use super::report::At;
+use super::secrets::read_text;
+use super::trust::{TrustFault, certificates, mend};
+use crate::secret::Secret;
+
+/// A certificate with its chain and its key.
+#[derive(Clone)]
+pub struct ServerCertificate {
+    certified: Arc<CertifiedKey>,
+    /// When it ends, seconds after 1970.
+    ends: u64,
+    fingerprint: [u8; 32],
+}
+
+impl ServerCertificate {
+    /// What TLS is spoken with.
+    pub fn certified(&self) -> Arc<CertifiedKey> {
+        Arc::clone(&self.certified)
+    }
+
+    /// When it ends, seconds after 1970.
+    pub fn ends(&self) -> u64 {
+        self.ends
+    }
+
+    fn read(cert: &Path, key: &Path) -> Result<Self, (&'static str, TrustFault)> {
+        let mut hash = Sha256::new();
+        let chain = certificates(cert, &mut hash).map_err(|fault| (CERT, fault))?;
+        let first = chain.first().ok_or((CERT, TrustFault::NoCertificate))?;
+        let ends = ends(first).ok_or((CERT, TrustFault::BadCertificate))?;
+        let text = Secret::new(read_text(key).map_err(|error| (KEY, error.into()))?);
+        let key = PrivateKeyDer::from_pem_slice(text.expose().as_bytes());
+        let key = key.map_err(|_| (KEY, TrustFault::NoKey))?;
+        let certified = CertifiedKey::from_der(chain, key, &default_provider());
+        let certified = Arc::new(certified.map_err(|_| (KEY, TrustFault::OtherKey))?);
+        Ok(Self { certified, ends, fingerprint: hash.finalize().into() })
+    }
+}
+
+const CERT: &str = "tls_cert_file";
+const KEY: &str = "tls_key_file";
+
+/// RFC 5280 section 4.1.2.5.
+fn ends(certificate: &[u8]) -> Option<u64> {
+    let certificate = Certificate::from_der(certificate).ok()?;
+    Some(certificate.tbs_certificate().validity().not_after.to_unix_duration().as_secs())
+}
+
+impl fmt::Debug for ServerCertificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Of certificates, which are no secret: so that others are seen to be others.
+        f.debug_struct("ServerCertificate")
+            .field("fingerprint", &self.fingerprint)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The certificate of `[server]`, if there is to be one.
+#[expect(clippy::option_option, reason = "a problem was noted, plain HTTP, or a certificate")]
+pub(super) fn server_certificate(
+    at: &At<'_>,
+    raw: &RawServer,
+) -> Option<Option<ServerCertificate>> {
+    let (cert, key) = match (&raw.tls_cert_file, &raw.tls_key_file) {
+        (None, None) => return Some(None),
+        (Some(cert), Some(key)) => (cert, key),
+        (Some(_), None) => {
+            return at
+                .key(CERT)
+                .fail("means nothing without tls_key_file", "name the file with its private key");
+        }
+        (None, Some(_)) => {
+            return at
+                .key(KEY)
+                .fail("means nothing without tls_cert_file", "name the file with its certificate");
+        }
+    };
+    match ServerCertificate::read(Path::new(cert), Path::new(key)) {
+        Ok(read) if is_over(read.ends) => {
+            at.key(CERT).fail("the certificate has expired", "renew it; browsers refuse this one")
+        }
+        Ok(read) => Some(Some(read)),
+        Err((name, fault)) => at.key(name).fail(fault.to_string(), mend(&fault)),
+    }
+}
+
+fn is_over(ends: u64) -> bool {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    now.is_ok_and(|now| now > Duration::from_secs(ends))
+}
