@@ -49,9 +49,9 @@ impl Socket {
         let listener = UnixListener::bind(&new).map_err(broken)?;
         fs::set_permissions(&new, Permissions::from_mode(mode)).map_err(broken)?;
         listener.set_nonblocking(true).map_err(broken)?;
-        let made = fs::symlink_metadata(&new).map_err(broken)?;
+        let there = fs::symlink_metadata(&new).map_err(broken)?;
         fs::rename(&new, path).map_err(broken)?;
-        Ok((Self { path: path.to_owned(), is: (made.dev(), made.ino()) }, listener))
+        Ok((Self { path: path.to_owned(), is: (there.dev(), there.ino()) }, listener))
     }
 }
 
