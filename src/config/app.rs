@@ -6,7 +6,8 @@ use super::quantity::rate;
 use super::raw::RawApp;
 use super::raw::{RawGuard, RawLimits, RawLogin, RawLogout};
 use super::report::{At, every, unique};
-use super::types::{AppConfig, GuardConfig, LimitsConfig, LoginConfig, LogoutConfig, PublicUrl};
+use super::types::{AppConfig, GuardConfig, LimitsConfig, LoginConfig, LogoutConfig};
+use super::types::{PublicUrl, RouteConfig};
 use super::words::{is_token, parse_choice, parse_csrf_header};
 use super::{provider, quantity, routes, session, spa};
 
@@ -15,12 +16,21 @@ use super::{provider, quantity, routes, session, spa};
 pub(super) fn app(at: &At<'_>, public_at: &At<'_>, raw: &RawApp) -> Option<AppConfig> {
     let section = at.key("app");
     let id = app_id(&section.key("id"), &raw.app.id);
+    let path = section.key("path").take(parse_prefix(&raw.app.path));
     let base_path = section.key("base_path").take(parse_prefix(&raw.app.base_path));
+    let base_path = path.as_ref().zip(base_path).map(|(path, base)| format!("{path}{base}"));
+    let home = match (&path, &raw.app.url) {
+        (Some(path), None) => format!("{path}/"),
+        _ => "/".to_owned(),
+    };
     let public = public_url(public_at, raw.public_url.as_deref());
     let app_origin = app_origin(&section.key("url"), raw.app.url.as_deref(), public.as_ref());
     let own = base_path.as_deref().filter(|_| raw.app.url.is_none());
-    let error_path = page(&section.key("error_path"), &raw.app.error_path, own);
-    let signed_out = page(&section.key("signed_out_path"), &raw.app.signed_out_path, own);
+    let page = |at: At<'_>, text: &str| {
+        if at.is_written() { page(&at, text, own) } else { Some(home.clone()) }
+    };
+    let error_path = page(section.key("error_path"), &raw.app.error_path);
+    let signed_out = page(section.key("signed_out_path"), &raw.app.signed_out_path);
     let provider = provider::provider(&at.key("provider"), &raw.provider);
     let login = login(&at.key("login"), &raw.login);
     let logout = logout(&at.key("logout"), &raw.logout);
@@ -28,6 +38,7 @@ pub(super) fn app(at: &At<'_>, public_at: &At<'_>, raw: &RawApp) -> Option<AppCo
     let guard = guard(&at.key("guard"), &raw.guard, public.as_ref(), app_origin.as_deref());
     let limits = limits(&at.key("limits"), &raw.limits);
     let routes = routes::routes(&at.key("routes"), &raw.routes, base_path.as_deref());
+    let routes = inside(&at.key("routes"), routes, path.as_deref());
     let spa = match &raw.spa {
         Some(raw) => Some(spa::spa(&at.key("spa"), raw)?),
         None => None,
@@ -35,6 +46,8 @@ pub(super) fn app(at: &At<'_>, public_at: &At<'_>, raw: &RawApp) -> Option<AppCo
     Some(AppConfig {
         id: id?,
         public_url: public?,
+        path: path?,
+        home,
         base_path: base_path?,
         app_origin: app_origin?,
         error_path: error_path?,
@@ -50,9 +63,27 @@ pub(super) fn app(at: &At<'_>, public_at: &At<'_>, raw: &RawApp) -> Option<AppCo
     })
 }
 
-/// Notes every app whose id, host or deny file another has: ids keep cookies apart, hosts select the app, and a deny file
-/// has one writer.
-pub(super) fn distinct(at: &At<'_>, apps: &[RawApp]) {
+/// The routes, all of which are below the app's own path: another app has the rest.
+fn inside(
+    at: &At<'_>,
+    routes: Option<Vec<RouteConfig>>,
+    path: Option<&str>,
+) -> Option<Vec<RouteConfig>> {
+    let (routes, path) = (routes?, path?);
+    let is_inside = |route: &RouteConfig| {
+        let rest = route.path.strip_prefix(path);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    if routes.iter().all(is_inside) {
+        return Some(routes);
+    }
+    let mend = "write whole paths, e.g. \"/shop/api\" for an app at \"/shop\"";
+    at.fail("a route is not below the app's own path", mend)
+}
+
+/// Notes every app whose id, place or deny file another has: ids keep cookies apart, hosts select the app (and paths, where apps
+/// share an origin by `is_shared`), and a deny file has one writer.
+pub(super) fn distinct(at: &At<'_>, apps: &[RawApp], is_shared: bool) {
     let ids: Vec<&str> = apps.iter().map(|app| app.app.id.as_str()).collect();
     let hosts: Vec<Option<&str>> = apps.iter().map(|app| host(app.public_url.as_deref())).collect();
     for (index, (id, host)) in ids.iter().zip(&hosts).enumerate() {
@@ -66,9 +97,16 @@ pub(super) fn distinct(at: &At<'_>, apps: &[RawApp]) {
             let mend = "give each app its own file";
             app.key("session.deny_file").fail::<()>("another app has this file", mend);
         }
-        if host.is_some() && hosts.iter().take(index).any(|earlier| earlier == host) {
-            let mend = "apps are told apart by host: give each its own";
+        let earlier = hosts.iter().copied().zip(apps).take(index);
+        let mut beside = earlier.filter(|(other, _)| host.is_some() && *other == *host).peekable();
+        let own_path = apps.get(index).map(|app| &app.app.path);
+        if beside.peek().is_some() && !is_shared {
+            let mend = "give each its own host; or, if they may trust each other entirely, set \
+                        server.shared_origin = true and give each its own app.path";
             app.key("public_url").fail::<()>("another app has this host", mend);
+        } else if beside.any(|(_, earlier)| Some(&earlier.app.path) == own_path) {
+            let mend = "give each its own path";
+            app.key("app.path").fail::<()>("another app on this host has this path", mend);
         }
     }
 }

@@ -138,6 +138,6 @@ fn apps(at: &At<'_>, raw: RawConfig) -> Option<Vec<AppConfig>> {
     if raw.apps.is_empty() {
         return list.missing("write at least one app");
     }
-    app::distinct(&list, &raw.apps);
+    app::distinct(&list, &raw.apps, raw.server.shared_origin);
     super::report::every(&list, &raw.apps, |at, raw| app::app(at, &at.key("public_url"), raw))
 }

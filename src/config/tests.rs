@@ -823,3 +823,29 @@ fn certificates_and_keys_of_an_upstream_are_read_and_compared() {
         assert!(line.is_some_and(|one| one.problem.contains(problem)), "{found:?}");
     }
 }
+
+/// Two apps on one host, at these paths.
+fn on_one_host(server: &str, paths: [&str; 2]) -> Vec<String> {
+    let app = |(id, path): (&str, &str)| {
+        format!(
+            "[[apps]]\npublic_url = \"https://www.example.com\"\napp = {{ id = \"{id}\", path = \"{path}\" }}\n\
+             provider = {{ issuer = \"https://login.example.com\", client_id = \"web\", client_secret_env = \"CLIENT_SECRET\" }}\n\
+             session = {{ keys = [{{ id = \"2026-11\", env = \"COOKIE_KEY\" }}] }}\n\
+             [[apps.routes]]\npath = \"/shop/api\"\nupstream = \"http://api:8080\"\n"
+        )
+    };
+    let [one, two] = paths;
+    problems(&format!("[server]\n{server}\n{}{}", app(("one", one)), app(("two", two))), &[], &[])
+}
+
+#[test]
+fn apps_on_one_host_need_consent_and_paths_of_their_own() {
+    let shared = "shared_origin = true";
+    assert_eq!(on_one_host(shared, ["/", "/shop"]), Vec::<String>::new());
+    let found = on_one_host("", ["/", "/shop"]);
+    assert!(found.len() == 1 && found[0].contains("apps.1.public_url"), "{found:?}");
+    let found = on_one_host(shared, ["/shop", "/shop"]);
+    assert!(found.len() == 1 && found[0].contains("apps.1.app.path"), "{found:?}");
+    let found = on_one_host(shared, ["/", "/store"]);
+    assert!(found.len() == 1 && found[0].contains("not below the app's own path"), "{found:?}");
+}

@@ -106,6 +106,10 @@ pub struct AppConfig {
     pub id: String,
     /// Where browsers reach us, e.g. `https://app.example.com`: scheme, host and port, no slash at the end.
     pub public_url: PublicUrl,
+    /// Where it lives on its host: `""` or `/shop`, no slash at the end. All paths of the app are below.
+    pub path: String,
+    /// Its first page (on `app_origin`): `/` or `/shop/`.
+    pub home: String,
     /// Path prefix of our own endpoints: `""` or `/auth`, no slash at the end.
     pub base_path: String,
     /// The SPA's origin; equal to `public_url`'s unless the SPA lives on a sibling host.

@@ -29,7 +29,9 @@ pub async fn answer(call: &Call<'_>, flow: &LoginFlow) -> Result<HttpResponse, P
     let attempt = match flow.cookies.open_login(call.jar, &reply.state, &flow.config, call.now) {
         Ok(attempt) => attempt,
         // A used callback, reloaded or reached by "back": the user is logged in, so the app is the sensible place.
-        Err(_) if is_logged_in(call, flow).await => return Ok(see_other(&app_url(flow, "/"))),
+        Err(_) if is_logged_in(call, flow).await => {
+            return Ok(see_other(&app_url(flow, &flow.home)));
+        }
         Err(LoginCookieError::Missing) => {
             return failed(call, flow, AuthError::LoginCookieMissing, None);
         }
@@ -41,7 +43,7 @@ pub async fn answer(call: &Call<'_>, flow: &LoginFlow) -> Result<HttpResponse, P
     match session_of(call, flow, &attempt, reply).await {
         // A callback sent again after the logout, or overtaken by the authorization server's: no session of an ended one.
         Ok(record) if flow.deny.is_denied(&record.known_as(&flow.issuer)) => {
-            Ok(see_other(&app_url(flow, "/")))
+            Ok(see_other(&app_url(flow, &flow.home)))
         }
         Ok(record) => logged_in(call, flow, &attempt, &record).await,
         Err(error) => failed(call, flow, error, Some(&attempt)),

@@ -32,7 +32,7 @@ pub async fn answer(call: &Call<'_>, flow: &LoginFlow) -> Result<HttpResponse, P
             LoginEntry::Refused(refusal) => return Err(refusal.into()),
         }
     }
-    let wish = Wish::parse(call.query(), &flow.config.allowed_params)?;
+    let wish = Wish::parse(call.query(), flow)?;
     let opened = flow.keeping.open(call).await;
     let trail = watch_rounds(call, flow, &wish.return_to, &opened)?;
     let attempt = new_attempt(call, flow, &wish, &opened);
@@ -82,8 +82,9 @@ struct Wish {
 }
 
 impl Wish {
-    fn parse(query: Vec<(String, String)>, allowed: &[String]) -> Result<Self, Problem> {
-        let mut wish = Self { return_to: "/".to_owned(), extra: Vec::new() };
+    fn parse(query: Vec<(String, String)>, flow: &LoginFlow) -> Result<Self, Problem> {
+        let allowed = &flow.config.allowed_params;
+        let mut wish = Self { return_to: flow.home.clone(), extra: Vec::new() };
         let mut seen = Vec::new();
         for (name, value) in query {
             if seen.contains(&name) || value.len() > LONGEST_VALUE * 4 {

@@ -37,6 +37,8 @@ pub struct LoginFlow {
     pub issuer: String,
     /// `https://app.example.com`: where the browser lands.
     pub app_origin: String,
+    /// The app's first page there: `/` or `/shop/`.
+    pub home: String,
     pub error_path: String,
     /// One exchange per state, however often the callback is called.
     pub exchanges: Flights<Result<Arc<SessionRecord>, AuthError>>,

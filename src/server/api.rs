@@ -338,13 +338,26 @@ async fn files(
     let beside_a_route = routes.roots.iter().any(|root| is_under(path.as_str(), root));
     // Only a dev server takes WebSockets, for its hot reload.
     let is_served = matches!(app.spa, Some(Spa::DevServer(_))) || !asks_for_websocket(call.request);
-    let found = match &app.spa {
-        Some(spa) if !beside_a_route && is_served => {
-            spa.answer(call.request, path.as_str(), body).await.map_err(refused)?
+    let below = path.as_str().strip_prefix(app.path.as_str());
+    let below = below.filter(|below| below.is_empty() || below.starts_with('/'));
+    let found = match (&app.spa, below) {
+        (Some(spa), Some(below)) if !beside_a_route && is_served => {
+            match spa {
+                // Its relative links would lead beside it.
+                Spa::Files(_) if below.is_empty() => Some(to_folder(&app.path)),
+                Spa::Files(_) => spa.answer(call.request, below, body).await.map_err(refused)?,
+                Spa::DevServer(_) => {
+                    spa.answer(call.request, path.as_str(), body).await.map_err(refused)?
+                }
+            }
         }
         _ => None,
     };
     found.ok_or_else(|| refused(Problem::new(Code::NotFound)))
+}
+
+fn to_folder(path: &str) -> HttpResponse {
+    HttpResponse::PermanentRedirect().insert_header(("location", format!("{path}/"))).finish()
 }
 
 fn is_under(path: &str, root: &str) -> bool {

@@ -30,6 +30,10 @@ use crate::telemetry::{Metrics, Refusals};
 pub struct App {
     pub id: String,
     pub public: PublicUrl,
+    /// Where it lives on its host: `""` or `/shop`.
+    pub path: String,
+    /// The URL of its first page.
+    pub home: String,
     pub base_path: String,
     /// The SPA lives on another origin than we do.
     pub sibling_spa: bool,

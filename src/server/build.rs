@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::app::{App, BuildError, Shared};
 use super::held_open::Ends;
 use super::print;
-use super::routes_of::LiveRoutes;
+use super::routes_of::{LiveRoutes, Place};
 use crate::audit::{self, Event};
 use crate::config::{AppConfig, PublicUrl, SessionConfig, SessionStore};
 use crate::edge::AuthError;
@@ -76,9 +76,16 @@ impl App {
                 .as_ref()
                 .map(|spa| Spa::load(spa, &config.public_url.origin))
                 .transpose()?,
-            routes: LiveRoutes::new(&config.id, config.routes, &shared.metrics, common.ruled),
+            routes: LiveRoutes::new(
+                Place { id: config.id.clone(), path: config.path.clone() },
+                config.routes,
+                &shared.metrics,
+                common.ruled,
+            ),
             id: config.id,
             public: config.public_url,
+            path: config.path,
+            home: format!("{}{}", config.app_origin, config.home),
             base_path: config.base_path,
             guard: common.guard,
             cookies: common.cookies,
@@ -238,6 +245,7 @@ fn login_flow(config: &AppConfig, common: &Common, shared: &Shared) -> LoginFlow
         session_max_age: config.session.max_age,
         issuer: config.provider.issuer.clone(),
         app_origin: config.app_origin.clone(),
+        home: config.home.clone(),
         error_path: config.error_path.clone(),
         exchanges: common.memory.exchanges.clone(),
         used: common.memory.used_states.clone(),

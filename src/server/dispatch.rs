@@ -65,7 +65,7 @@ async fn unpanicked(answer: impl Future<Output = HttpResponse>, id: &str) -> Htt
 
 async fn answer(worker: &Worker, request: &HttpRequest, body: Payload, id: &str) -> HttpResponse {
     let serving = worker.live.load();
-    let Some(app) = serving.app(host(request)) else {
+    let Some(app) = serving.app(host(request), request.path()) else {
         return foreign_host((worker, &serving), request, id);
     };
     let seen = Seen::of(request, &app.csrf_header);
@@ -83,7 +83,7 @@ async fn answer(worker: &Worker, request: &HttpRequest, body: Payload, id: &str)
         None => match route(&call, app, worker, body).await {
             Ok(response) => response,
             Err((problem, cookies)) => {
-                let problem = problem.with_home(&app.login.app_origin);
+                let problem = problem.with_home(&app.home);
                 refuse(&call, (worker, app), &problem, cookies)
             }
         },
@@ -114,7 +114,7 @@ fn foreign_host(
         seen: vec![format!("host: another one than {}", served.join(", "))],
     });
     let problem = match &serving.apps[..] {
-        [app] => Problem::new(code).with_home(&app.login.app_origin),
+        [app] => Problem::new(code).with_home(&app.home),
         _ => Problem::new(code),
     };
     problem.response(id, wants_page(request))

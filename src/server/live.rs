@@ -20,11 +20,19 @@ pub struct Serving {
 }
 
 impl Serving {
-    /// The app that `host` (as the browser sent it) selects.
-    pub fn app(&self, host: Option<&str>) -> Option<&App> {
+    /// The app that `host` (as the browser sent it) selects, and of several there the one whose path `path` is below; the most
+    /// specific wins. A path in another form than its one is refused later, whichever app that is.
+    pub fn app(&self, host: Option<&str>, path: &str) -> Option<&App> {
         let host = host?;
-        let found = self.apps.iter().find(|app| app.public.host.eq_ignore_ascii_case(host));
-        found.map(|app| &**app)
+        let mut here = self.apps.iter().filter(|app| app.public.host.eq_ignore_ascii_case(host));
+        let first = here.next()?;
+        let Some(second) = here.next() else { return Some(first) };
+        let is_below = |app: &&Arc<App>| {
+            let rest = path.strip_prefix(app.path.as_str());
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        let all = [first, second].into_iter().chain(here).filter(is_below);
+        all.max_by_key(|app| app.path.len()).map(|app| &**app)
     }
 }
 

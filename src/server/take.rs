@@ -129,7 +129,7 @@ impl Next {
         }
         for (app, routes) in routes {
             let count = routes.len();
-            if app.routes.replace(&app.id, routes, &shared.metrics) {
+            if app.routes.replace(routes, &shared.metrics) {
                 changes.routes.push((app.id.clone(), count));
             }
         }

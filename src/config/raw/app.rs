@@ -12,16 +12,21 @@ use crate::config::choices::{LogoutMode, Revoke, SessionStore};
 pub struct RawAppSection {
     /// Short name, `a-z`, `0-9` and `-`. Part of the cookie names: changing it logs everybody out.
     pub id: String,
-    /// Path prefix of the own endpoints (`/login`, `/callback`, …), e.g. `/auth` beside a SPA router that owns `/login`.
+    /// Where the app lives when several share a host (`server.shared_origin`), e.g. `/shop`: its own endpoints, its routes and its SPA are all
+    /// below. The most specific path wins.
+    #[schemars(extend("x-unit" = "path"))]
+    pub path: String,
+    /// Path prefix of the own endpoints, below `path` (`/login`, `/callback`, …), e.g. `/auth` beside a SPA router that owns
+    /// `/login`.
     #[schemars(extend("x-unit" = "path"))]
     pub base_path: String,
     /// The SPA's origin if the SPA lives on a sibling host. Absent: the same as `public_url`.
     #[schemars(extend("x-unit" = "origin"))]
     pub url: Option<String>,
-    /// The SPA's page that shows `?auth_error=`.
+    /// The SPA's page that shows `?auth_error=`. Not written: where the app lives.
     #[schemars(extend("x-unit" = "path"))]
     pub error_path: String,
-    /// The SPA's page after logout.
+    /// The SPA's page after logout. Not written: where the app lives.
     #[schemars(extend("x-unit" = "path"))]
     pub signed_out_path: String,
 }
@@ -30,6 +35,7 @@ impl Default for RawAppSection {
     fn default() -> Self {
         Self {
             id: "app".to_owned(),
+            path: "/".to_owned(),
             base_path: "/".to_owned(),
             url: None,
             error_path: "/".to_owned(),

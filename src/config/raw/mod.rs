@@ -74,6 +74,9 @@ pub struct RawServer {
     /// here, never from a `Host` header. Plain HTTP only on loopback. Required, unless `[[apps]]` is used.
     #[schemars(extend("x-unit" = "origin"))]
     pub public_url: Option<String>,
+    /// Let several `[[apps]]` live on one host, each at its `app.path`. They then trust each other entirely: to a browser they are one
+    /// origin, with the same storage and the same pages, and a script injected into one acts in all. Give an app a host of its own where it can have one.
+    pub shared_origin: bool,
     /// PEM file with the certificate to show browsers, and those between it and its authority: then `listen` speaks TLS (1.2 and 1.3).
     /// Read again when it changes. Absent: plain HTTP, for a proxy before us.
     #[schemars(extend("x-unit" = "file"))]
@@ -112,6 +115,7 @@ impl Default for RawServer {
         Self {
             listen: "127.0.0.1:8080".to_owned(),
             public_url: None,
+            shared_origin: false,
             tls_cert_file: None,
             tls_key_file: None,
             unix_socket: None,

@@ -35,6 +35,7 @@ mod served;
 mod server_side;
 mod session;
 pub mod setup;
+mod shared_origin;
 mod shutdown;
 mod slow_clients;
 mod streams;
