@@ -90,6 +90,12 @@ fn config(at: &At<'_>, raw: RawConfig) -> Option<Config> {
         None => Some(None),
     };
     let (is_alone, is_list) = (raw.redis.is_none(), at.key("apps").is_written());
+    if is_alone && raw.server.replicas > 1 {
+        // They would redeem one refresh token twice, and revive sessions that ended at another.
+        let mend = "add [redis] with its url, or set replicas = 1 and run one process";
+        let problem = "several processes have no [redis] to agree through";
+        at.key("server.replicas").fail::<()>(problem, mend);
+    }
     let apps = apps(at, raw)?;
     for (index, app) in apps.iter().enumerate() {
         if is_alone && app.session.store == SessionStore::Redis {

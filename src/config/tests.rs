@@ -336,6 +336,7 @@ fn no_diagnostic_holds_a_configured_value() {
 #[case("server.public_url", "https://app.example.com/x", "not an origin as browsers write it")]
 #[case("server.workers", "0", "out of bounds")]
 #[case("server.workers", "many", "is a text")]
+#[case("server.replicas", "0", "out of bounds")]
 #[case("admin.listen", "127.0.0.1:8080", "server.listen has the same port")]
 #[case("log.format", "xml", "not a known word")]
 #[case("log.level", "cloakroom=loud", "not a log filter")]
@@ -737,6 +738,29 @@ fn a_file_that_cannot_be_read_is_one_problem_of_its_own() {
     assert!(
         found[0].to_string().starts_with("/nowhere/cloakroom.toml:1:1: the file cannot be read")
     );
+}
+
+// --- Several processes ---
+
+#[test]
+fn several_processes_need_redis_to_agree_through() {
+    let said = "several processes have no [redis] to agree through";
+    let three = LEAST.replace("[server]", "[server]\nreplicas = 3");
+    assert_eq!(problems(&three, &[], &[]), [format!("3:12 server.replicas: {said}")]);
+    let found = load_text(&three, &[], &[]).unwrap_err()[0].to_string();
+    let mend = "; add [redis] with its url, or set replicas = 1 and run one process";
+    assert!(found.contains(".toml:3:12 server.replicas: ") && found.ends_with(mend), "{found}");
+    let env = [("CLOAKROOM__SERVER__REPLICAS", "2")];
+    let expected = format!("environment CLOAKROOM__SERVER__REPLICAS server.replicas: {said}");
+    assert_eq!(problems(LEAST, &env, &[]), [expected]);
+
+    let redis = [("redis.url", "redis://redis")];
+    assert!(load_text(&three, &[], &redis).is_ok());
+    assert!(load_text(LEAST, &[("CLOAKROOM__SERVER__REPLICAS", "1")], &[]).is_ok());
+    // One process may have Redis, too.
+    assert!(load_text(LEAST, &[], &redis).is_ok());
+    let apps = format!("[server]\nreplicas = 2\n{TWO_APPS}");
+    assert_eq!(problems(&apps, &[], &[]), [format!("2:12 server.replicas: {said}")]);
 }
 
 // --- Several apps ---

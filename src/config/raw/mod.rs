@@ -91,6 +91,10 @@ pub struct RawServer {
     /// Worker threads. Absent: one per core.
     #[schemars(range(min = 1, max = 1024), extend("x-unit" = "threads"))]
     pub workers: Option<usize>,
+    /// How many processes serve these apps: replicas, zones, the old and the new one of a rolling deployment. No process can
+    /// see the others, so this has to be said; more than one needs `[redis]`.
+    #[schemars(range(min = 1, max = 10_000), extend("x-unit" = "processes"))]
+    pub replicas: usize,
     /// Peers whose `X-Forwarded-For` is believed. Nobody is trusted until named.
     #[schemars(extend("x-unit" = "addresses or CIDR blocks"))]
     pub trusted_proxies: Vec<String>,
@@ -120,6 +124,7 @@ impl Default for RawServer {
             tls_key_file: None,
             unix_socket: None,
             workers: None,
+            replicas: 1,
             trusted_proxies: Vec::new(),
             head_timeout: "10s".to_owned(),
             keepalive_timeout: "75s".to_owned(),
