@@ -4,6 +4,9 @@
 #[cfg(test)]
 mod architecture;
 #[cfg(test)]
+#[cfg(feature = "dev")]
+mod behind;
+#[cfg(test)]
 mod config;
 #[cfg(test)]
 #[cfg(feature = "dev")]

@@ -54,6 +54,11 @@ impl Browser {
             .no_proxy()
             .build()
             .expect("an HTTP client");
+        Self::with(client)
+    }
+
+    /// The same on connections of the test's own making; `client` follows no redirects.
+    pub fn with(client: Client) -> Self {
         Self { client, cookies: Mutex::default() }
     }
 
