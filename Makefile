@@ -9,7 +9,7 @@ SECONDS_EACH ?= 30
 ARGS ?=
 # Scenarios of `make bench`; none is all. BENCH_ROUNDS=15 in the environment sets the rounds of each that compares.
 BENCH ?=
-# Modes of `make soak` (races, users, endings), ends of tokens in `races`, and the seconds that each mode may take.
+# Modes of `make soak` (races, users, endings, steady), ends of tokens in `races`, and the seconds that each mode may take.
 SOAK ?= races
 EXPIRIES ?= 200
 SECONDS ?= 600
@@ -52,7 +52,7 @@ bench: ## cost of a proxied request beside nginx and HAProxy, and of its parts; 
 	@$(STEP) "release build" scripts/build-release
 	@$(STEP) "bench" env CLOAKROOM_BIN="$$PWD/target/image/usr/local/bin/cloakroom" cargo bench --locked --bench proxy -- $(BENCH)
 
-soak: ## two replicas killed, Redis killed, and nobody signed out; SOAK="races users endings" EXPIRIES=200 SECONDS=600
+soak: ## two replicas killed, Redis killed, and nobody signed out; SOAK="races users endings steady" EXPIRIES=200 SECONDS=600
 	@$(STEP) "what the soak needs" scripts/install-test-needs soak
 	@$(STEP) "soak" cargo bench --locked --profile dev --bench soak -- $(SOAK) --expiries $(EXPIRIES) --seconds $(SECONDS) $(ARGS)
 

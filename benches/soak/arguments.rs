@@ -23,6 +23,8 @@ pub struct Arguments {
     pub rounds: usize,
     /// `--sessions N`: that the mode `endings` ends, in each way.
     pub sessions: usize,
+    /// `--rate N`: calls a second in the mode `steady`.
+    pub rate: u32,
     /// `--without-redis`: to see what becomes of replicas that share nothing.
     pub redis: bool,
     /// `--server-side`: sessions live in Redis, browsers hold tickets.
@@ -42,6 +44,7 @@ impl Arguments {
             only: Vec::new(),
             rounds: 10_000,
             sessions: 20,
+            rate: 200,
             redis: true,
             store: "cookie",
         };
@@ -52,7 +55,7 @@ impl Arguments {
                 value.parse::<u32>().map_err(|_| format!("{word} needs a number, not {value:?}"))
             };
             match word.as_str() {
-                "races" | "users" | "endings" => found.modes.push(word),
+                "races" | "users" | "endings" | "steady" => found.modes.push(word),
                 "--expiries" => found.expiries = number()? as usize,
                 "--seconds" => found.time = Duration::from_secs(number()?.into()),
                 "--seed" => found.seed = number()?.into(),
@@ -60,6 +63,7 @@ impl Arguments {
                 "--only" => found.only.extend(words.next()),
                 "--rounds" => found.rounds = number()? as usize,
                 "--sessions" => found.sessions = number()? as usize,
+                "--rate" => found.rate = number()?.max(1),
                 "--without-redis" => found.redis = false,
                 "--server-side" => found.store = "redis",
                 // cargo's own.

@@ -2,7 +2,7 @@
 //! every end of a token, while replicas and Redis are killed. It prints what it counted, and fails when a count is not
 //! what it must be. Loopback only, bounded in number and time.
 //!
-//! Arguments name modes: `races` (the default), `users`, `endings`; the rest is in [`arguments`]. `CLOAKROOM_BIN` names the
+//! Arguments name modes: `races` (the default), `users`, `endings`, `steady`; the rest is in [`arguments`]. `CLOAKROOM_BIN` names the
 //! binary under test (default: the one cargo built for this).
 // `cfg(test)`, which cargo sets for benches, too, tells the linter that the rig may stop at the first surprise.
 

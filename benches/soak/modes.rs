@@ -12,7 +12,7 @@ use super::arguments::Arguments;
 use super::rig::kinds::{Kind, ORDER};
 use super::rig::stage::{Stage, Wish};
 use super::rig::tally::Tally;
-use super::rig::{Report, endings, races, users};
+use super::rig::{Report, endings, races, steady, users};
 
 /// Seconds that an access token lives: longer than fifty calls take on a slow machine.
 const TOKEN_LIFE: u64 = 4;
@@ -64,6 +64,7 @@ async fn all(arguments: &Arguments) -> bool {
         let (report, logged) = match mode.as_str() {
             "users" => users(arguments).await,
             "endings" => endings(arguments).await,
+            "steady" => (steady(arguments).await, String::new()),
             _ => races(arguments).await,
         };
         print!("{}", report.text);
@@ -119,6 +120,20 @@ async fn users(arguments: &Arguments) -> (Report, String) {
     let told = |rounds| line.tell(|| format!("{rounds}/{} rounds", plan.rounds));
     let report = users::run(&stage, &plan, told).await;
     (report, stage.logged())
+}
+
+/// One process, no Redis: what one instance carries.
+async fn steady(arguments: &Arguments) -> Report {
+    let plan = steady::Plan {
+        binary: arguments.binary.clone(),
+        time: arguments.time,
+        users: 200,
+        calls: arguments.rate,
+        streams: 100,
+        reload: Duration::from_secs(10),
+        look: Duration::from_secs(30),
+    };
+    steady::run(&plan, |line| println!("  {line}")).await
 }
 
 async fn endings(arguments: &Arguments) -> (Report, String) {

@@ -14,7 +14,8 @@ use crate::clock::Clock;
 use crate::config::{Config, Sources, environment, load};
 use crate::dev::{DevStack, DevStackOptions, mint_token, start};
 use crate::secret::{Random, Secret};
-use crate::{server, telemetry};
+use crate::server::{self, Signals};
+use crate::telemetry;
 
 /// Options of `cloakroom dev`.
 #[derive(Debug, clap::Args)]
@@ -106,9 +107,10 @@ fn serve(args: &DevArgs) -> anyhow::Result<()> {
         let stack = stack(args, &app).await?;
         let config = configuration(args, &app, port, &stack)?;
         let _logs = telemetry::init_logs(&config.log);
+        let signals = Signals::new().context("signals cannot be received")?;
         let running = server::start(config, Clock::system(), Random::system())?;
         announce(args, &app, &stack.issuer);
-        running.finished().await.context("the server stopped")
+        running.finished(signals).await.context("the server stopped")
     })
 }
 

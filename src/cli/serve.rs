@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use crate::clock::Clock;
 use crate::config::{Config, Sources};
 use crate::secret::Random;
-use crate::server::{self, reload};
+use crate::server::{self, Signals, reload};
 use crate::telemetry;
 
 /// Serves; the runtime it builds is the control plane.
@@ -21,11 +21,12 @@ pub fn run(config: Config, sources: Sources) -> ExitCode {
         }
     };
     let served = runtime.block_on(async {
+        let signals = Signals::new().map_err(|error| error.to_string())?;
         let running = server::start(config, Clock::system(), Random::system())
             .map_err(|error| error.to_string())?;
         tracing::info!(address = %running.address, "listening");
         tokio::spawn(running.reload().follow(sources, reload::LOOK));
-        running.finished().await.map_err(|error| error.to_string())
+        running.finished(signals).await.map_err(|error| error.to_string())
     });
     match served {
         Ok(()) => ExitCode::SUCCESS,

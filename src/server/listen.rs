@@ -73,8 +73,7 @@ impl Running {
     }
 
     /// Waits until the server ends by a signal: gracefully at the first, at once at the second.
-    pub async fn finished(mut self) -> std::io::Result<()> {
-        let mut signals = Signals::new()?;
+    pub async fn finished(mut self, mut signals: Signals) -> std::io::Result<()> {
         tokio::select! {
             ended = &mut self.task => return ended.unwrap_or_else(|error| Err(std::io::Error::other(error))),
             () = signals.next() => tracing::info!("going down; a second signal ends at once"),

@@ -29,3 +29,4 @@ pub use app::{App, BuildError};
 pub use descriptors::raise_limit;
 pub use examine::{Finding, Level, examine};
 pub use listen::{Running, ServeError, start};
+pub use shutdown::Signals;

@@ -76,16 +76,18 @@ impl Shutdown {
 }
 
 /// SIGTERM, as orchestrators say it, and SIGINT, as a terminal does.
-pub(super) struct Signals {
+pub struct Signals {
     term: Signal,
     int: Signal,
+    /// Nobody reads it: so that a SIGHUP that comes before the configuration is followed ends nothing.
+    _hangup: Signal,
 }
 
 impl Signals {
-    /// Takes both over from the operating system's own handling, which would end the process.
+    /// To be called before anything listens, or a signal that comes early ends the process as it stands. Takes them over from the operating system's own handling, which would end the process.
     pub fn new() -> std::io::Result<Self> {
         let (term, int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-        Ok(Self { term, int })
+        Ok(Self { term, int, _hangup: signal(SignalKind::hangup())? })
     }
 
     /// Waits for the next of either.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use rig::kinds::Kind;
 use rig::stage::{Stage, Wish};
 use rig::tally::Row;
-use rig::{endings, races, users};
+use rig::{endings, races, steady, users};
 
 fn alone() -> Wish {
     let binary = PathBuf::from(env!("CARGO_BIN_EXE_cloakroom"));
@@ -110,4 +110,20 @@ fn a_count_that_must_be_none_is_a_fault() {
         assert_eq!(faults(&bad), 1, "{bad:?}");
     }
     assert_eq!(faults(&Row { lost_in_window: 1, repeated_in_window: 1, ..good }), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_steady_load_with_logins_refreshes_streams_and_reloads_meets_no_error() {
+    let plan = steady::Plan {
+        binary: PathBuf::from(env!("CARGO_BIN_EXE_cloakroom")),
+        time: Duration::from_secs(14),
+        users: 10,
+        calls: 50,
+        streams: 4,
+        reload: Duration::from_secs(2),
+        look: Duration::from_secs(2),
+    };
+    let report = steady::run(&plan, |_| ()).await;
+    assert!(report.faults.is_empty(), "{:?}\n{}", report.faults, report.text);
+    assert!(report.text.contains("(\"call\", 200)"), "{}", report.text);
 }

@@ -252,7 +252,7 @@ async fn a_host_that_is_not_ours_gets_nothing() {
     let stack = Stack::start(Setup::default()).await;
     let tab = [("host", "127.0.0.1"), ("accept", "text/html")];
     let page = Browser::new().send("GET", &stack.url("/"), &tab, "").await;
-    assert!(page.body.contains(&format!("href=\"{}\"", stack.app)), "{}", page.body);
+    assert!(page.body.contains(&format!("href=\"{}/\"", stack.app)), "{}", page.body);
     for host in ["evil.test", "localhost", "127.0.0.1", "localhost:1"] {
         let page = Browser::new()
             .send("GET", &stack.url("/session"), &[("host", host), ("x-csrf", "1")], "")

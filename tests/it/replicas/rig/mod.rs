@@ -12,6 +12,7 @@ pub mod kinds;
 pub mod races;
 pub mod replica;
 pub mod stage;
+pub mod steady;
 pub mod tally;
 pub mod trouble;
 pub mod users;

@@ -63,6 +63,11 @@ impl Replica {
         panic!("a replica does not listen");
     }
 
+    /// The number of its process.
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().expect("it runs").id()
+    }
+
     /// Kills it at once (SIGKILL), as a crash or a machine that is gone would.
     pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
