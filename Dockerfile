@@ -20,8 +20,12 @@ LABEL org.opencontainers.image.title="Cloakroom" \
 COPY --from=build /image/ /
 USER 65532:65532
 # 8080 the app, 9090 the admin listener (read-only: keep it off the internet). It writes to no file: run it with a
-# read-only root. Whether it is ready is asked over HTTP, GET /readyz on 9090.
+# read-only root.
 EXPOSE 8080 9090
+# The binary asks /readyz itself, as there is no shell and no HTTP client. Kubernetes has probes of its own and ignores this; so do
+# images in OCI format, as podman makes them.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=10s \
+  CMD ["/usr/local/bin/cloakroom", "ready", "--config", "/etc/cloakroom/cloakroom.toml"]
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["/usr/local/bin/cloakroom"]
 CMD ["serve", "--config", "/etc/cloakroom/cloakroom.toml"]

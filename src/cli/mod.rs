@@ -7,6 +7,7 @@ pub mod dev;
 pub mod doctor;
 pub mod explain;
 pub mod keygen;
+pub mod ready;
 pub mod serve;
 pub mod sessions;
 
@@ -49,6 +50,8 @@ enum Command {
     Explain(explain::ExplainArgs),
     /// Make a new key; never overwrites a file.
     Keygen(keygen::KeygenArgs),
+    /// Ask the running process of this configuration whether it is ready; exit 1 if not. For health checks of containers.
+    Ready(ConfigArgs),
     /// End sessions of a running process.
     Sessions(sessions::SessionsArgs),
 }
@@ -90,6 +93,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Doctor(args) => doctor::run(&args),
         Command::Explain(args) => explain::run(args),
         Command::Keygen(args) => keygen::run(&args),
+        Command::Ready(args) => ready::run(&args),
         Command::Sessions(args) => sessions::run(args),
     }
 }
