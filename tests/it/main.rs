@@ -15,6 +15,9 @@ mod corpus;
 mod coverage;
 #[cfg(test)]
 #[cfg(feature = "dev")]
+mod deploy;
+#[cfg(test)]
+#[cfg(feature = "dev")]
 mod dev_stack;
 #[cfg(test)]
 #[cfg(feature = "dev")]
