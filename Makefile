@@ -1,7 +1,7 @@
 # The single entry to everything one does with this project. CI calls only these targets.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help dev test check fmt deny bench soak callgrind measure fuzz image image-steps cold screenshots clean
+.PHONY: help dev test check fmt deny bench soak callgrind measure fuzz image image-steps sbom cold screenshots clean
 
 STEP := scripts/step
 # Seconds per fuzz target, and arguments of `make dev` and `make soak`.
@@ -69,6 +69,9 @@ image: ## the container image (docker or podman)
 
 image-steps: ## what the image holds, built without a container engine, into target/image
 	@scripts/build-release
+
+sbom: ## the packages of the shipped binary as CycloneDX JSON, into target/sbom
+	@scripts/sbom
 
 cold: ## clone and build in an empty folder; prints the seconds
 	@scripts/cold

@@ -5,6 +5,7 @@ mod compose;
 mod compose_runs;
 mod kubernetes;
 mod policies;
+mod sbom;
 
 use std::collections::BTreeMap;
 use std::fs;
