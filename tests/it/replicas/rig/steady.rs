@@ -2,7 +2,8 @@
 //! counts answers, and watches memory and descriptors. It decides what may grow and what may not.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -73,32 +74,7 @@ pub async fn run(plan: &Plan, told: impl Fn(String)) -> Report {
     let file = std::env::temp_dir().join(format!("cloakroom-steady-{}.toml", std::process::id()));
     let issuer = op.issuer.clone();
     let mut replica = Replica::new(&plan.binary, file.clone(), |address, admin| {
-        format!(
-            r#"
-[server]
-listen = "{address}"
-public_url = "http://localhost:{}"
-[admin]
-listen = "{admin}"
-[provider]
-issuer = "{issuer}"
-client_id = "{CLIENT_ID}"
-client_secret_env = "CLIENT_SECRET"
-[login]
-loop_limit = 100
-[limits]
-login = "off"
-callback = "off"
-[session]
-keys = [{{ id = "one", env = "KEY_ONE" }}]
-idle_timeout = "30m"
-refresh_before = "2s"
-[[routes]]
-path = "/api"
-upstream = "http://{api_address}"
-"#,
-            address.port()
-        )
+        configuration((address, admin), &issuer, api_address)
     });
     replica.start().await;
     let app = format!("http://localhost:{}", replica.address.port());
@@ -125,6 +101,39 @@ upstream = "http://{api_address}"
         ended.expect("nothing of the load panics");
     }
     report(&counts, &looks, op.calls(Endpoint::Token))
+}
+
+fn configuration(
+    (address, admin): (SocketAddr, SocketAddr),
+    issuer: &str,
+    api: SocketAddr,
+) -> String {
+    let port = address.port();
+    format!(
+        r#"
+[server]
+listen = "{address}"
+public_url = "http://localhost:{port}"
+[admin]
+listen = "{admin}"
+[provider]
+issuer = "{issuer}"
+client_id = "{CLIENT_ID}"
+client_secret_env = "CLIENT_SECRET"
+[login]
+loop_limit = 100
+[limits]
+login = "off"
+callback = "off"
+[session]
+keys = [{{ id = "one", env = "KEY_ONE" }}]
+idle_timeout = "30m"
+refresh_before = "2s"
+[[routes]]
+path = "/api"
+upstream = "http://{api}"
+"#
+    )
 }
 
 async fn authorization_server() -> HostileOp {
@@ -160,11 +169,11 @@ async fn serve(listener: TcpListener) {
                 if socket.write_all(answer).await.is_err() {
                     return;
                 }
-                while is_stream {
-                    if socket.write_all(b"data: tick\n\n").await.is_err() {
-                        return;
+                if is_stream {
+                    while socket.write_all(b"data: tick\n\n").await.is_ok() {
+                        sleep(Duration::from_secs(1)).await;
                     }
-                    sleep(Duration::from_secs(1)).await;
+                    return;
                 }
             }
         });
@@ -222,24 +231,17 @@ async fn listener(op: &HostileOp, app: &str, counts: &Counts, until: Instant) {
     socket.write_all(request.as_bytes()).await.unwrap();
     let mut buffer = [0; 4096];
     while Instant::now() < until {
-        match timeout(Duration::from_secs(10), socket.read(&mut buffer)).await {
-            Ok(Ok(1..)) => counts.events.fetch_add(1, Ordering::Relaxed),
-            _ => {
-                counts.streams_lost.fetch_add(1, Ordering::Relaxed);
-                return;
-            }
-        };
+        let read = timeout(Duration::from_secs(10), socket.read(&mut buffer)).await;
+        if !matches!(read, Ok(Ok(1..))) {
+            counts.streams_lost.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        counts.events.fetch_add(1, Ordering::Relaxed);
     }
 }
 
 /// Changes the app and its routes back and forth.
-async fn reload_again(
-    file: &std::path::Path,
-    pid: u32,
-    pause: Duration,
-    counts: &Counts,
-    until: Instant,
-) {
+async fn reload_again(file: &Path, pid: u32, pause: Duration, counts: &Counts, until: Instant) {
     let (pid, hangup) = (i32::try_from(pid).unwrap(), rustix::process::Signal::HUP);
     let pid = rustix::process::Pid::from_raw(pid).unwrap();
     while Instant::now() + pause < until {
