@@ -59,6 +59,14 @@ impl Clock {
         }
     }
 
+    /// The same in nanoseconds, for lines and spans that tell when something was; nothing is decided by it.
+    pub fn nanoseconds(&self) -> u64 {
+        match &self.0 {
+            Source::System => u64::try_from(system_time().as_nanos()).unwrap_or(u64::MAX),
+            Source::Manual(at) => at.borrow().saturating_mul(1_000_000_000),
+        }
+    }
+
     /// Moves a manual clock forward; the system clock is left alone.
     pub fn advance(&self, by: Duration) {
         if let Source::Manual(at) = &self.0 {
@@ -85,10 +93,14 @@ impl Clock {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "the one place that asks the operating system")]
 fn system_now() -> Timestamp {
-    // A clock before 1970 is broken hardware: every token then counts as not yet valid, which refuses.
-    Timestamp(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()))
+    Timestamp(system_time().as_secs())
+}
+
+/// Since 1970. A clock before that is broken hardware: every token then counts as not yet valid, which refuses.
+#[expect(clippy::disallowed_methods, reason = "the one place that asks the operating system")]
+fn system_time() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -100,6 +100,7 @@ fn route(path: &str) -> RouteConfig {
         total_timeout: None,
         keepalive_timeout: Duration::from_secs(30),
         retry: Retry::NeverSent,
+        audit: false,
         max_in_flight: 10_000,
     }
 }

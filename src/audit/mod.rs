@@ -1,10 +1,18 @@
 //! Typed security events: who logged in, refreshed, logged out, was refused.
-//! An event names the user and the session only by keyed-looking digests; it never holds a token, a cookie or text of the
+//! An event names the user and the session only by digests, or by pseudonyms; it never holds a token, a cookie or text of the
 //! authorization server, and writing one never blocks a request.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use sha2::{Digest as _, Sha256};
+mod entry;
+mod file;
+mod names;
+mod queue;
+mod stream;
+mod writer;
+
+pub use stream::{AuditError, Stream, open};
+
+/// The log target of security events.
+const TARGET: &str = "audit";
 
 /// What happened. One variant per thing a security team asks about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +73,16 @@ pub enum Event<'a> {
         code: &'a str,
         route: &'a str,
     },
+    /// A call to a sensitive route. Without a status its caller went away before the answer.
+    ApiCall {
+        route: &'a str,
+        method: &'a str,
+        status: Option<u16>,
+        code: Option<&'a str>,
+        session: Option<&'a [u8; 16]>,
+        user: Option<(&'a str, &'a str)>,
+        ms: u64,
+    },
     /// The cookie keys of an app are others from now on.
     KeysChanged {
         app: &'a str,
@@ -121,46 +139,46 @@ pub fn record(event: &Event<'_>, request_id: &str) {
     match *event {
         Event::LoginStarted => tracing::info!(target: "audit", event = "login_started", request_id),
         Event::LoginSucceeded { session, issuer, subject } => {
-            let (session, user) = (session_digest(session), user_digest(issuer, subject));
+            let (session, user) = (names::session(session), names::user(issuer, subject));
             tracing::info!(target: "audit", event = "login_succeeded", request_id, session, issuer, user);
         }
         Event::LoginFailed { code } => {
             tracing::warn!(target: "audit", event = "login_failed", request_id, code);
         }
         Event::RefreshSucceeded { session, generation } => {
-            let session = session_digest(session);
+            let session = names::session(session);
             tracing::info!(target: "audit", event = "refresh_succeeded", request_id, session, generation);
         }
         Event::RefreshFailed { session, code, session_ended } => {
-            let session = session_digest(session);
+            let session = names::session(session);
             tracing::warn!(target: "audit", event = "refresh_failed", request_id, session, code, session_ended);
         }
         Event::LoggedOut { session, issuer, subject } => {
-            let (session, user) = (session_digest(session), user_digest(issuer, subject));
+            let (session, user) = (names::session(session), names::user(issuer, subject));
             tracing::info!(target: "audit", event = "logged_out", request_id, session, issuer, user);
         }
         Event::EndedByUser { session, by } => {
-            let (session, by) = (session_digest(session), session_digest(by));
+            let (session, by) = (names::session(session), names::session(by));
             tracing::info!(target: "audit", event = "ended_by_user", request_id, session, by);
         }
         Event::Refused { code, route } => {
             tracing::warn!(target: "audit", event = "refused", request_id, code, route);
         }
         Event::EndedByOperator { app, whom, session, user, op_session, uid } => {
-            let user = user.map(|(issuer, subject)| user_digest(issuer, subject));
-            let op_session = op_session.map(|(issuer, sid)| op_session_digest(issuer, sid));
+            let user = user.map(|(issuer, subject)| names::user(issuer, subject));
+            let op_session = op_session.map(|(issuer, sid)| names::op_session(issuer, sid));
             tracing::warn!(target: "audit", event = "ended_by_operator", request_id, app, whom, session, user, op_session, uid);
         }
         Event::BackchannelLogout { issuer, sid, subject } => {
-            let user = subject.map(|subject| user_digest(issuer, subject));
-            let op_session = sid.map(|sid| op_session_digest(issuer, sid));
+            let user = subject.map(|subject| names::user(issuer, subject));
+            let op_session = sid.map(|sid| names::op_session(issuer, sid));
             tracing::info!(target: "audit", event = "backchannel_logout", request_id, issuer, op_session, user);
         }
         Event::LogoutTokenRefused { code } => {
             tracing::warn!(target: "audit", event = "logout_token_refused", request_id, code);
         }
         Event::RevocationGivenUp { session, code } => {
-            let session = session_digest(session);
+            let session = names::session(session);
             tracing::warn!(target: "audit", event = "revocation_given_up", request_id, session, code);
         }
         Event::DenyFile { .. }
@@ -171,8 +189,11 @@ pub fn record(event: &Event<'_>, request_id: &str) {
         | Event::ReloadRefused { .. } => {
             record_change(event, request_id);
         }
-        Event::TunnelOpened { .. } | Event::TunnelClosed { .. } | Event::StreamEnded { .. } => {
-            record_open(event, request_id);
+        Event::ApiCall { .. }
+        | Event::TunnelOpened { .. }
+        | Event::TunnelClosed { .. }
+        | Event::StreamEnded { .. } => {
+            record_call(event, request_id);
         }
     }
 }
@@ -205,64 +226,26 @@ fn record_change(event: &Event<'_>, request_id: &str) {
     }
 }
 
-/// What a session holds open.
-fn record_open(event: &Event<'_>, request_id: &str) {
+/// Calls, and what they leave open.
+fn record_call(event: &Event<'_>, request_id: &str) {
     match *event {
+        Event::ApiCall { route, method, status, code, session, user, ms } => {
+            let session = session.map(names::session);
+            let user = user.map(|(issuer, subject)| names::user(issuer, subject));
+            tracing::info!(target: "audit", event = "api_call", request_id, route, method, status, code, session, user, ms);
+        }
         Event::TunnelOpened { session, route } => {
-            let session = session_digest(session);
+            let session = names::session(session);
             tracing::info!(target: "audit", event = "tunnel_opened", request_id, session, route);
         }
         Event::TunnelClosed { session, route, cause } => {
-            let session = session_digest(session);
+            let session = names::session(session);
             tracing::info!(target: "audit", event = "tunnel_closed", request_id, session, route, cause);
         }
         Event::StreamEnded { session, route, cause } => {
-            let session = session_digest(session);
+            let session = names::session(session);
             tracing::info!(target: "audit", event = "stream_ended", request_id, session, route, cause);
         }
         _ => {}
-    }
-}
-
-/// A session id's digest: joins the lines of one session, opens nothing. Operators end a session by it, so it is the name
-/// that the deny list knows, too.
-fn session_digest(session: &[u8; 16]) -> String {
-    digest(&[b"session", session])
-}
-
-/// A user's digest over issuer and subject (ID-18: never a name or an e-mail address).
-fn user_digest(issuer: &str, subject: &str) -> String {
-    digest(&[b"user", issuer.as_bytes(), subject.as_bytes()])
-}
-
-/// A digest of a session of the authorization server.
-fn op_session_digest(issuer: &str, sid: &str) -> String {
-    digest(&[b"sid", issuer.as_bytes(), sid.as_bytes()])
-}
-
-fn digest(parts: &[&[u8]]) -> String {
-    let mut hash = Sha256::new();
-    for part in parts {
-        hash.update((part.len() as u64).to_be_bytes());
-        hash.update(part);
-    }
-    URL_SAFE_NO_PAD.encode(hash.finalize().get(..16).unwrap_or_default())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    // proves: ID-18
-    #[test]
-    fn the_same_subject_at_two_issuers_is_two_users() {
-        assert_ne!(user_digest("https://a", "1"), user_digest("https://b", "1"));
-        assert_ne!(user_digest("https://a", "b1"), user_digest("https://ab", "1"));
-    }
-
-    #[test]
-    fn a_session_digest_is_not_the_session_id() {
-        assert_eq!(session_digest(&[7; 16]).len(), 22);
-        assert_ne!(session_digest(&[7; 16]), URL_SAFE_NO_PAD.encode([7; 16]));
     }
 }

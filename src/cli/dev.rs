@@ -106,7 +106,7 @@ fn serve(args: &DevArgs) -> anyhow::Result<()> {
         let app = format!("http://localhost:{port}");
         let stack = stack(args, &app).await?;
         let config = configuration(args, &app, port, &stack)?;
-        let _logs = telemetry::init_logs(&config.log);
+        let _logs = telemetry::init_logs(&config.log, None);
         let signals = Signals::new().context("signals cannot be received")?;
         let running = server::start(config, Clock::system(), Random::system())?;
         announce(args, &app, &stack.issuer);

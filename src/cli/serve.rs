@@ -2,16 +2,27 @@
 
 use std::process::ExitCode;
 
+use crate::audit;
 use crate::clock::Clock;
 use crate::config::{Config, Sources};
 use crate::secret::Random;
 use crate::server::{self, Signals, reload};
-use crate::telemetry;
+use crate::telemetry::{self, Metrics};
 
 /// Serves; the runtime it builds is the control plane.
 #[expect(clippy::print_stderr, reason = "a person reads this")]
 pub fn run(config: Config, sources: Sources) -> ExitCode {
-    let _logs = telemetry::init_logs(&config.log);
+    let (clock, metrics) = (Clock::system(), Metrics::default());
+    let (audit, tap) = match audit::open(&config.audit, clock.clone(), metrics.audit_drops()) {
+        Ok(opened) => opened,
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let _logs = telemetry::init_logs(&config.log, tap);
+    // What ends first is declared last: the end of the stream may have something to log.
+    let audit = audit;
     server::raise_limit();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -22,9 +33,10 @@ pub fn run(config: Config, sources: Sources) -> ExitCode {
     };
     let served = runtime.block_on(async {
         let signals = Signals::new().map_err(|error| error.to_string())?;
-        let running = server::start(config, Clock::system(), Random::system())
+        let running = server::start_counted(config, clock, Random::system(), metrics)
             .map_err(|error| error.to_string())?;
         tracing::info!(address = %running.address, "listening");
+        tokio::spawn(audit.watch().map_err(|error| error.to_string())?);
         tokio::spawn(running.reload().follow(sources, reload::LOOK));
         running.finished(signals).await.map_err(|error| error.to_string())
     });

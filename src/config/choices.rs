@@ -10,6 +10,15 @@ pub enum LogFormat {
     Pretty,
 }
 
+/// Where security events go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AuditTo {
+    Log,
+    Stdout,
+    File,
+}
+
 /// What becomes of calls while the shared store cannot be reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

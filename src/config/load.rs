@@ -12,7 +12,7 @@ use super::schema::{Shape, document};
 use super::secrets::read_text;
 use super::tree::{Node, parse_file};
 use super::types::{AppConfig, Config};
-use super::{app, control, layers, redis, server, shape};
+use super::{app, audit, control, layers, redis, server, shape};
 
 /// The sections that belong to an app, and so stand at the top only when there is one app.
 const APP_SECTIONS: [&str; 8] =
@@ -85,6 +85,7 @@ fn config(at: &At<'_>, raw: RawConfig) -> Option<Config> {
     let admin = server::admin(&at.key("admin"), &raw.admin, server.as_ref());
     let control = control::control(&at.key("control"), &raw.control);
     let log = server::log(&at.key("log"), &raw.log);
+    let audit = audit::audit(&at.key("audit"), &raw.audit);
     let redis = match &raw.redis {
         Some(raw) => redis::redis(&at.key("redis"), raw).map(Some),
         None => Some(None),
@@ -109,6 +110,7 @@ fn config(at: &At<'_>, raw: RawConfig) -> Option<Config> {
         admin: admin?,
         control: control?,
         log: log?,
+        audit: audit?,
         redis: redis?,
         apps,
     })

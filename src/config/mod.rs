@@ -5,6 +5,7 @@
 //! `schema`) → `raw` (typed) → one file per section (`server`, `control`, `redis`, `app`, `provider`, `session`, `routes`, `claim_rules`, `trust`, `spa`) → `types`.
 
 mod app;
+mod audit;
 mod certificate;
 mod choices;
 mod claim_rules;
@@ -35,6 +36,7 @@ mod words;
 #[cfg(test)]
 pub(super) mod tests;
 
+pub use audit::{AuditConfig, AuditTarget};
 pub use certificate::ServerCertificate;
 pub use choices::*;
 pub use claim_rules::{ByClaim, ClaimRules};

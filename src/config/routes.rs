@@ -81,6 +81,7 @@ fn route(at: &At<'_>, raw: &RawRoute, base_path: Option<&str>) -> Option<RouteCo
         strip_prefix: raw.strip_prefix,
         header_free: raw.header_free,
         websocket: websocket?,
+        audit: raw.audit,
         close_at: raw.close_at,
         fetch_dest: fetch_dest?,
         inline_types: inline?,

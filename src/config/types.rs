@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::audit::AuditConfig;
 use super::certificate::ServerCertificate;
 use super::choices::{
     ClientAuthMethod, CloseAt, LogFormat, LogoutMode, Outage, PushedRequests, Retry, Revoke,
@@ -24,6 +25,7 @@ pub struct Config {
     pub admin: AdminConfig,
     pub control: ControlConfig,
     pub log: LogConfig,
+    pub audit: AuditConfig,
     /// What several instances share; `None` is one instance alone.
     pub redis: Option<RedisConfig>,
     /// At least one. Ids and hosts are unique.
@@ -288,6 +290,8 @@ pub struct RouteConfig {
     pub header_free: bool,
     /// WebSockets pass: a listed `Origin` and a session, always.
     pub websocket: bool,
+    /// Every call leaves a security event.
+    pub audit: bool,
     /// When an open WebSocket or stream is closed.
     pub close_at: CloseAt,
     /// `Sec-Fetch-Dest` values beside `empty` that this route serves, e.g. `image`, `document`.

@@ -66,6 +66,11 @@ impl Problem {
         &self.missing
     }
 
+    /// The HTTP status.
+    pub fn status(&self) -> u16 {
+        self.code.status()
+    }
+
     /// The answer: a page for a navigation (`html`), else a problem document.
     pub fn response(&self, request_id: &str, html: bool) -> HttpResponse {
         let status = StatusCode::from_u16(self.code.status());

@@ -14,6 +14,7 @@ use super::by_claims;
 use super::held_open;
 use super::routes::Refused;
 use super::routes_of::Routes;
+use super::sensitive::Trail;
 use super::worker::Worker;
 use crate::config::TokenSource;
 use crate::edge::{Code, Problem};
@@ -45,9 +46,27 @@ pub async fn answer(
     let Some(route) = routes.table.find(&path) else {
         return Box::pin(files(call, (app, &routes), &path, body)).await;
     };
+    let (place, route_of) = ((call, app, worker), (route, routes.claim_fields.as_slice()));
+    match Trail::of(call, route, &app.sessions.issuer) {
+        None => through(place, route_of, path, body, None).await,
+        Some(trail) => {
+            let answered = Box::pin(through(place, route_of, path, body, Some(&trail))).await;
+            trail.end(&answered);
+            answered
+        }
+    }
+}
+
+async fn through(
+    (call, app, worker): (&Call<'_>, &App, &Worker),
+    (route, claim_fields): (&Route, &[String]),
+    path: NormalPath,
+    body: Payload,
+    trail: Option<&Trail<'_>>,
+) -> Result<HttpResponse, Refused> {
     let handshake = guard(call, app, route)?;
-    let claim_fields = &routes.claim_fields;
-    let api = Api { call, app, worker, route, path, handshake, claim_fields, told: Vec::new() };
+    let told = Vec::new();
+    let api = Api { call, app, worker, route, path, handshake, claim_fields, told, trail };
     match route.config().token {
         TokenSource::None => api.forward(None, body).await.map(|sent| sent.response),
         TokenSource::Login => api.with_login_token(body).await,
@@ -68,6 +87,8 @@ struct Api<'a> {
     claim_fields: &'a [String],
     /// Those of this call.
     told: Vec<(&'a str, String)>,
+    /// Of a sensitive route.
+    trail: Option<&'a Trail<'a>>,
 }
 
 impl Api<'_> {
@@ -77,6 +98,9 @@ impl Api<'_> {
         let session =
             sessions.open(call).await.map_err(|why| sessions.not_logged_in(why, call.jar))?;
         let record = &session.record;
+        if let Some(trail) = self.trail {
+            trail.of_session(record);
+        }
         self.limited(record)?;
         let rules = &self.route.config().rules;
         if !rules.is_empty() {

@@ -92,7 +92,19 @@ impl Running {
 /// # Errors
 /// An address in use, an app that cannot be built, or no usable certificate store.
 pub fn start(config: Config, clock: Clock, random: Random) -> Result<Running, ServeError> {
-    let metrics = Metrics::default();
+    start_counted(config, clock, random, Metrics::default())
+}
+
+/// The same, with metrics that others count in, too.
+///
+/// # Errors
+/// As [`start`].
+pub fn start_counted(
+    config: Config,
+    clock: Clock,
+    random: Random,
+    metrics: Metrics,
+) -> Result<Running, ServeError> {
     let (taken, fixed) = (print::whole(&config), print::fixed(&config));
     let shared = Shared {
         control: tokio::runtime::Handle::current(),

@@ -29,9 +29,10 @@ pub fn of_provider(provider: &ProviderConfig, redirect_uri: &str) -> Print {
 
 /// What only a restart takes, by name.
 pub fn fixed(config: &Config) -> Vec<(&'static str, Print)> {
-    let Config { server, admin, control, log, redis, .. } = config;
+    let Config { server, admin, control, log, audit, redis, .. } = config;
     let password = redis.as_ref().and_then(|redis| redis.password.as_ref());
     let password = password.map(|password| Sha256::digest(password.expose()));
+    let pseudonyms = audit.pseudonym_key.as_ref().map(|key| Sha256::digest(key.expose()));
     let settings = [
         ("server.listen", format!("{:?}", server.listen)),
         ("server.tls_cert_file", format!("{}", server.tls.is_some())),
@@ -44,6 +45,7 @@ pub fn fixed(config: &Config) -> Vec<(&'static str, Print)> {
         ("admin", format!("{admin:?}")),
         ("control", format!("{control:?}")),
         ("log", format!("{log:?}")),
+        ("audit", format!("{audit:?}{pseudonyms:?}")),
         ("redis", format!("{redis:?}{password:?}")),
     ];
     settings.into_iter().map(|(name, text)| (name, Sha256::digest(text).into())).collect()

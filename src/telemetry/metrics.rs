@@ -10,6 +10,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use super::drops::Drops;
 use super::labels::{
     AddressLabels, Answered, AppLabels, BackchannelLabels, BackchannelResult, BuildLabels,
     CauseLabels, EndLabels, KeyLabels, LoginLabels, LoginResult, RefreshLabels, RefreshResult,
@@ -48,6 +49,7 @@ pub struct Metrics {
     tunnels_closed: Family<CauseLabels, Counter>,
     streams_ended: Family<CauseLabels, Counter>,
     event_streams: Gauge,
+    audit_drops: Drops,
     redis_lost: Gauge,
     redis_failures: Counter,
     operator_ends: Family<WhomLabels, Counter>,
@@ -82,6 +84,7 @@ impl Default for Metrics {
             tunnels_closed: Family::default(),
             streams_ended: Family::default(),
             event_streams: Gauge::default(),
+            audit_drops: Drops::default(),
             redis_lost: Gauge::default(),
             redis_failures: Counter::default(),
             operator_ends: Family::default(),
@@ -251,6 +254,11 @@ impl Metrics {
         &self.event_streams
     }
 
+    /// What counts security events that were lost.
+    pub fn audit_drops(&self) -> Drops {
+        self.audit_drops.clone()
+    }
+
     /// All metrics in the OpenMetrics text format.
     pub fn render(&self) -> String {
         let mut registry = Registry::with_prefix("cloakroom");
@@ -304,6 +312,8 @@ impl Metrics {
         registry.register("redis_failures", help, self.redis_failures.clone());
         let help = "Open streams of session events";
         registry.register("event_streams_open", help, self.event_streams.clone());
+        let help = "Security events that the audit stream did not take, by reason";
+        registry.register("audit_dropped", help, self.audit_drops.by_reason.clone());
         let mut text = String::new();
         // Writing to a String cannot fail; an empty page would show at once.
         let _infallible = encode(&mut text, &registry);

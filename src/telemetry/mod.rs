@@ -1,14 +1,16 @@
 //! Logs, metrics, and the latest refusals, each declared once. Never a query string, a token or a cookie.
 
+mod drops;
 mod labels;
 mod logs;
 mod metrics;
 mod refusals;
 
+pub use drops::{DropReason, Drops};
 pub use labels::{
     Answered, BackchannelResult, LoginResult, RefreshResult, ReloadResult, RevocationResult,
     SessionEnd,
 };
-pub use logs::{Logs, init as init_logs};
+pub use logs::{Logs, TapLayer, init as init_logs};
 pub use metrics::{Counter, Metrics};
 pub use refusals::{Refusals, Refused};

@@ -9,11 +9,13 @@ use serde::{Deserialize, Serialize};
 use super::choices::LogFormat;
 
 mod app;
+mod audit;
 mod provider;
 mod redis;
 mod routes;
 
 pub use app::{RawAppSection, RawGuard, RawKey, RawLimits, RawLogin, RawLogout, RawSession};
+pub use audit::RawAudit;
 pub use provider::RawProvider;
 pub use redis::RawRedis;
 pub use routes::{RawRoute, RawSpa, RawUpstreamBy};
@@ -29,6 +31,7 @@ pub struct RawConfig {
     pub admin: RawAdmin,
     pub control: RawControl,
     pub log: RawLog,
+    pub audit: RawAudit,
     pub redis: Option<RawRedis>,
     pub app: RawAppSection,
     pub provider: RawProvider,

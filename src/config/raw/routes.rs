@@ -58,6 +58,8 @@ pub struct RawRoute {
     pub header_free: bool,
     /// Let WebSockets through, from listed origins and with a session only.
     pub websocket: bool,
+    /// Leave a security event (`api_call`) of every call, answered or refused: for what is sensitive.
+    pub audit: bool,
     /// When an open WebSocket or stream is closed: when its session ends, or already when the access token that it was
     /// opened with does.
     pub close_at: CloseAt,
@@ -131,6 +133,7 @@ impl Default for RawRoute {
             strip_prefix: false,
             header_free: false,
             websocket: false,
+            audit: false,
             close_at: CloseAt::SessionEnd,
             fetch_dest: Vec::new(),
             inline_types: Vec::new(),

@@ -44,6 +44,7 @@ fn config(path: &str) -> RouteConfig {
         total_timeout: None,
         keepalive_timeout: Duration::from_secs(30),
         retry: Retry::NeverSent,
+        audit: false,
         max_in_flight: 10_000,
     }
 }

@@ -57,6 +57,7 @@ pub fn route(address: SocketAddr) -> RouteConfig {
         total_timeout: None,
         keepalive_timeout: Duration::from_secs(30),
         retry: Retry::NeverSent,
+        audit: false,
         max_in_flight: 10_000,
     }
 }

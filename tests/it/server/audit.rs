@@ -108,9 +108,9 @@ async fn every_event_names_request_reason_session_and_user_by_digests_that_join_
     assert_eq!([of(11, "route"), of(12, "route")], ["/logout", "/api/orders"], "without a query");
 }
 
-const MARK: &str = "forged4711";
+pub const MARK: &str = "forged4711";
 /// What writes into a log, a terminal or an eye: line ends, ANSI, C1, DEL, text that runs backwards, JSON and key=value.
-const EVIL: [&str; 7] = [
+pub const EVIL: [&str; 7] = [
     "\u{1b}[31mred",
     "\u{9b}31mred",
     "\u{202e}txet\u{2066}",
@@ -125,7 +125,7 @@ fn encoded(text: &str) -> String {
 }
 
 /// The text in every place of a request that a stranger can write to, raw and percent-encoded.
-fn evil_requests(host: &str, text: &str) -> Vec<Vec<u8>> {
+pub fn evil_requests(host: &str, text: &str) -> Vec<Vec<u8>> {
     let text = format!("{MARK}{text}");
     let code = encoded(&text);
     let raw_path = text.replace([' ', '\r', '\n', '\t'], "");
@@ -211,7 +211,7 @@ async fn nobody_writes_lines_colours_or_backward_text_into_the_log(#[case] forma
 }
 
 /// Line separators, and marks that turn the direction of text.
-fn is_invisible(c: char) -> bool {
+pub fn is_invisible(c: char) -> bool {
     matches!(c, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 

@@ -6,7 +6,9 @@ use std::time::Duration;
 use cloakroom::clock::Clock;
 use serde_json::{Value, json};
 
-use super::served::Served;
+use super::audit_stream::{events, to_file};
+use super::deny_file::folder;
+use super::served::{SESSION, Served};
 use super::setup::hostile_op;
 use crate::support::browser::Browser;
 use crate::support::hostile_op::{Endpoint, HostileOp, Reply, Rotation, set};
@@ -102,22 +104,37 @@ async fn a_whole_life(served: &mut Served, op: &HostileOp) -> Vec<String> {
 }
 
 // proves: EL-04, EL-05, KM-07, CB-15
+#[rstest::rstest]
+#[case::in_the_log(false)]
+#[case::in_a_file_with_every_call(true)]
 #[tokio::test(flavor = "multi_thread")]
-async fn no_secret_is_found_anywhere_and_the_log_tells_who_did_what() {
+async fn no_secret_is_found_anywhere_and_the_log_tells_who_did_what(#[case] is_apart: bool) {
     let op = hostile_op(Clock::system()).await;
-    let mut served = Served::start(&op, "json").await;
+    let file = folder(&format!("canary-{is_apart}")).join("audit");
+    let more =
+        if is_apart { format!("audit = true\n{}", to_file(&file, "")) } else { String::new() };
+    let mut served = Served::start_with(&op, "json", (SESSION, &more)).await;
     let mut secrets = a_whole_life(&mut served, &op).await;
     let metrics = Browser::new().get(&format!("{}/metrics", served.admin)).await.body;
     let (logs, seen) = served.logs();
+    let stream = std::fs::read_to_string(&file).unwrap_or_default();
+    assert_eq!(stream.contains("\"event\":\"api_call\""), is_apart, "{stream}");
     secrets.retain(|secret| secret.len() >= 8);
     assert!(secrets.len() > 20, "the life was too short: {}", secrets.len());
     for secret in &secrets {
-        for (place, text) in [("log", &logs), ("answer", &seen), ("metric", &metrics)] {
+        for (place, text) in
+            [("log", &logs), ("answer", &seen), ("metric", &metrics), ("stream", &stream)]
+        {
             let at = text.find(secret.as_str());
             assert!(at.is_none(), "{secret} in a {place}: {}", context(text, at.unwrap_or(0)));
         }
     }
-    let lines: Vec<Value> = logs.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let mut lines: Vec<Value> =
+        logs.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    lines.extend(events(&stream).into_iter().map(|mut event| {
+        (event["target"], event["timestamp"]) = ("audit".into(), event["time"].clone());
+        event
+    }));
     assert!(!logs.contains('\u{1b}') && !logs.contains('\u{202e}'), "control characters in a log");
     assert_audit(&lines);
 }

@@ -3,6 +3,8 @@
 mod admin;
 mod attempts;
 mod audit;
+mod audit_routes;
+mod audit_stream;
 mod backchannel;
 mod backchannel_storms;
 mod calls;

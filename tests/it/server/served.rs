@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -73,8 +73,8 @@ upstream = "http://{}"
             .arg(&config)
             .env("CLIENT_SECRET", CLIENT_SECRET)
             .env("KEY_ONE", KEY_ONE)
-            .stdout(Stdio::null())
-            // A file, not a pipe: nobody reads while the test runs, and a full pipe would stop the server.
+            // Files, not pipes: nobody reads while the test runs, and a full pipe would stop the server.
+            .stdout(std::fs::File::create(log.with_extension("out")).unwrap())
             .stderr(std::fs::File::create(&log).unwrap())
             .spawn()
             .unwrap();
@@ -144,6 +144,11 @@ upstream = "http://{}"
         assert!(sent.success());
     }
 
+    /// What it has written to standard output so far.
+    pub fn stdout_so_far(&self) -> String {
+        std::fs::read_to_string(self.log.with_extension("out")).unwrap()
+    }
+
     /// What it has logged so far.
     pub fn log_so_far(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap()
@@ -155,6 +160,7 @@ upstream = "http://{}"
         let ended = self.child.wait().unwrap();
         let logs = std::fs::read_to_string(&self.log).unwrap();
         std::fs::remove_file(&self.log).unwrap();
+        std::fs::remove_file(self.log.with_extension("out")).unwrap();
         assert!(ended.success(), "{logs}");
         (logs, self.seen)
     }
