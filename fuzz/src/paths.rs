@@ -77,6 +77,7 @@ fn route(path: &str) -> RouteConfig {
             host: "api.example.com".to_owned(),
             port: 80,
             prefix: String::new(),
+            addresses: Vec::new(),
             trust: None,
         },
         token: TokenSource::Login,
