@@ -123,7 +123,7 @@ fn new_attempt(call: &Call<'_>, flow: &LoginFlow, wish: &Wish, opened: &Opened) 
         started: call.now,
         max_age: wish.extra("max_age").and_then(|value| value.parse().ok()),
         acr_values: wish.extra("acr_values").map(ToOwned::to_owned),
-        scope: wish.extra("scope").map(ToOwned::to_owned),
+        scope: Some(flow.provider.asked_scopes(&wish.extra)),
         replaces: match opened {
             Opened::Open(old) => Some(Replaced {
                 id: old.record.session_id,

@@ -99,7 +99,7 @@ pub(super) fn url(endpoint: &Url, client: Client<'_>, request: &AuthorizationReq
 }
 
 /// The configured scopes, or those of them that the SPA wished for; `openid` always.
-fn scopes<'a>(
+pub(super) fn scopes<'a>(
     configured: &'a [String],
     extra: &'a [(String, String)],
 ) -> impl Iterator<Item = &'a str> {

@@ -146,6 +146,12 @@ impl Provider {
         Ok(pushed::url(endpoint, &self.config.client_id, &reference))
     }
 
+    /// The scopes that an authorization request with these wishes of the SPA asks for: what a login was granted if the server
+    /// does not say (RFC 6749 §5.1). Never the wish itself, which anybody may have written.
+    pub fn asked_scopes(&self, extra: &[(String, String)]) -> String {
+        authorization::scopes(&self.config.scopes, extra).collect::<Vec<_>>().join(" ")
+    }
+
     /// Exchanges a code, once and without a second try (CB-06), and checks the ID token before any token is used (CB-09).
     pub async fn exchange(&self, exchange: CodeExchange<'_>) -> Result<Login, OidcError> {
         let metadata = self.ready().await?;

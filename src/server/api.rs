@@ -102,15 +102,14 @@ impl Api<'_> {
             trail.of_session(record);
         }
         self.limited(record)?;
-        let rules = &self.route.config().rules;
-        if !rules.is_empty() {
-            let ruling = by_claims::rule(rules, record, &app.scopes).map_err(refused)?;
-            (self.route, self.told) = (self.route.chosen(ruling.upstream), ruling.fields);
+        let freshness = sessions.freshness(record, call.now);
+        if freshness != Freshness::Ended {
+            self.judge(record)?;
         }
         // RFC 9110 §9.2.2: what is idempotent may be sent again, here when nothing of a body is gone.
         let may_repeat = call.request.method().is_idempotent() && matches!(body, Payload::None);
         let mut body = Body { payload: body, may_repeat: may_repeat || self.handshake.is_some() };
-        match sessions.freshness(record, call.now) {
+        match freshness {
             Freshness::Early if record.refresh_token.is_some() => {
                 Box::pin(self.beside_refresh(&session, body)).await
             }
@@ -120,6 +119,16 @@ impl Api<'_> {
             }
             Freshness::Ended => Box::pin(self.after_refresh(&session, body)).await,
         }
+    }
+
+    /// Applies the route's rules to the generation that the call goes out with: a refresh may have narrowed its scopes.
+    fn judge(&mut self, record: &SessionRecord) -> Result<(), Refused> {
+        let rules = &self.route.config().rules;
+        if !rules.is_empty() {
+            let ruling = by_claims::rule(rules, record).map_err(refused)?;
+            (self.route, self.told) = (self.route.chosen(ruling.upstream), ruling.fields);
+        }
+        Ok(())
     }
 
     /// Refuses a session that calls the route too often.
@@ -158,12 +167,15 @@ impl Api<'_> {
 
     /// Calls with the next generation's token: this one's has ended.
     async fn after_refresh(
-        &self,
+        mut self,
         session: &OpenSession,
         mut body: Body,
     ) -> Result<HttpResponse, Refused> {
         let next = self.next_generation(session).await?;
-        let sent = self.send(&next, &mut body).await;
+        let sent = match self.judge(&next) {
+            Ok(()) => self.send(&next, &mut body).await,
+            Err(refused) => Err(refused),
+        };
         self.settle((sent, next.generation), session, Some(next), body).await
     }
 

@@ -39,8 +39,6 @@ pub struct App {
     pub sibling_spa: bool,
     pub csrf_header: String,
     pub limits: LimitsConfig,
-    /// What a login asks for, and has been granted if the authorization server does not say otherwise.
-    pub scopes: Vec<String>,
     pub guard: Arc<Guard>,
     pub cookies: Arc<SessionCookies>,
     pub login: LoginFlow,

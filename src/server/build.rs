@@ -70,7 +70,6 @@ impl App {
             ),
             csrf_header: config.guard.csrf_header,
             limits: config.limits,
-            scopes: config.provider.scopes,
             spa: config
                 .spa
                 .as_ref()

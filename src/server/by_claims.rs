@@ -6,17 +6,10 @@ use crate::edge::{Code, Problem};
 use crate::guard::{self, Lack, Ruling};
 use crate::session::SessionRecord;
 
-/// What `rules` make of a call with the session of `record`; `configured` are the scopes of a login that was granted what
-/// it asked for (RFC 6749 §5.1).
-pub fn rule<'a>(
-    rules: &'a ClaimRules,
-    record: &SessionRecord,
-    configured: &[String],
-) -> Result<Ruling<'a>, Problem> {
-    let granted: Vec<&str> = match &record.scope {
-        Some(scope) => scope.split(' ').collect(),
-        None => configured.iter().map(String::as_str).collect(),
-    };
+/// What `rules` make of a call with the session of `record`. A session of an older release, which did not keep what was
+/// granted where the authorization server was silent, has no scope.
+pub fn rule<'a>(rules: &'a ClaimRules, record: &SessionRecord) -> Result<Ruling<'a>, Problem> {
+    let granted: Vec<&str> = record.scope.iter().flat_map(|scope| scope.split(' ')).collect();
     guard::rule(rules, &granted, &record.ruled()).map_err(|lack| match lack {
         Lack::Scopes(names) => Problem::new(Code::ScopeMissing).with_missing(names),
         Lack::Claims(names) => Problem::new(Code::ClaimMissing).with_missing(names),

@@ -140,7 +140,7 @@ pub struct LoginAttempt {
     pub started: Timestamp,
     pub max_age: Option<u64>,
     pub acr_values: Option<String>,
-    /// The scopes asked for, where they are fewer than configured.
+    /// The scopes asked for; attempts of older releases do not say.
     pub scope: Option<String>,
     /// The session that this login will replace. Noted at the start, because the callback comes
     /// without our Strict cookies.

@@ -8,7 +8,7 @@ use super::served::{SESSION, Served};
 use super::setup::{callback, hostile_op, hostile_with, log_in};
 use super::{problem_code, set_cookies};
 use crate::support::browser::Browser;
-use crate::support::hostile_op::{HostileOp, set};
+use crate::support::hostile_op::{Endpoint, HostileOp, set};
 use crate::support::hostile_upstream::{HostileUpstream, ok, until};
 use crate::support::stack::{FETCH, Setup, Stack};
 
@@ -149,8 +149,9 @@ async fn a_missing_scope_is_named_and_the_call_goes_nowhere() {
 async fn scopes_are_those_of_the_login_and_of_the_latest_refresh() {
     let own = upstream().await;
     let more = format!(
-        "[[routes]]\npath = \"/scoped\"\nupstream = \"http://{}\"\nrequire_scopes = [\"sales\"]\n",
-        own.address
+        "[[routes]]\npath = \"/scoped\"\nupstream = \"http://{}\"\nrequire_scopes = [\"sales\"]\n\
+         [[routes]]\npath = \"/admins\"\nupstream = \"http://{}\"\nrequire_scopes = [\"orders:write\"]\n",
+        own.address, own.address
     );
     let login = "allowed_params = [\"scope\"]".to_owned();
     let (op, stack) = hostile_with(Setup { login, more, ..Setup::default() }).await;
@@ -160,13 +161,23 @@ async fn scopes_are_those_of_the_login_and_of_the_latest_refresh() {
     let authorize = stack.begin_login(&browser, "?return_to=/&scope=openid").await;
     browser.get_from_elsewhere(&callback(&op, &authorize, &stack.url("/callback"))).await;
     assert_eq!(problem_code(&stack.fetch(&browser, "GET", "/scoped").await), "scope_missing");
+    // Nor is it granted what it was never asked for: the wish of a browser is cut to what is configured.
+    let wish = "?return_to=/&scope=openid+orders:write";
+    let authorize = stack.begin_login(&browser, wish).await;
+    assert!(!authorize.contains("orders"), "{authorize}");
+    browser.get_from_elsewhere(&callback(&op, &authorize, &stack.url("/callback"))).await;
+    let page = stack.fetch(&browser, "GET", "/admins").await;
+    assert_eq!((problem_code(&page), own.requests().len()), ("scope_missing".to_owned(), 0));
     log_in(&op, &stack, &browser).await;
     assert_eq!(stack.fetch(&browser, "GET", "/scoped").await.status, 200);
-    // A refresh may narrow it.
+    // A refresh may narrow it: the call that causes it is judged by what came of it, and brings its cookies.
     op.turn(|knobs| knobs.token_response = set("scope", Some(json!("openid"))));
     stack.clock.advance(std::time::Duration::from_secs(301));
-    assert_eq!(stack.fetch(&browser, "POST", "/refresh").await.status, 200);
-    assert_eq!(problem_code(&stack.fetch(&browser, "GET", "/scoped").await), "scope_missing");
+    let page = stack.fetch(&browser, "GET", "/scoped").await;
+    assert_eq!((problem_code(&page), own.requests().len()), ("scope_missing".to_owned(), 1));
+    assert!(!set_cookies(&page).is_empty(), "the new tokens are not lost");
+    assert_eq!(stack.session(&browser).await["authenticated"], true);
+    assert_eq!(op.calls(Endpoint::Token), 4, "three logins and one refresh");
     stack.stop().await;
 }
 
