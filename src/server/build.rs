@@ -132,7 +132,10 @@ fn common(
         provider,
         guard: Arc::new(Guard::new(&config.guard, &config.public_url)),
         deny: match before {
-            Some(before) => Arc::clone(&before.sessions.deny),
+            Some(before) => {
+                before.sessions.deny.keep_for(longest_life(config));
+                Arc::clone(&before.sessions.deny)
+            }
             None => deny_list(config, shared)?,
         },
         news: match (before, &shared.redis) {

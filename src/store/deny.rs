@@ -106,6 +106,13 @@ impl DenyList {
         list
     }
 
+    /// Sessions may live for `life` from now on: what other instances are told is kept for as long, or for as long as before.
+    pub fn keep_for(&self, life: Duration) {
+        if let Some(shared) = &self.shared {
+            shared.publisher.keep_for(life);
+        }
+    }
+
     /// Nothing is heard of what other instances end, and an operator wants nobody let in then.
     pub fn is_blind(&self) -> bool {
         self.shared.as_ref().is_some_and(|shared| shared.closed_without && shared.contact.is_lost())

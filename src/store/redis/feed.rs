@@ -180,6 +180,15 @@ impl Publisher {
         }
     }
 
+    /// Entries can matter for `life`, if that is longer than was said before.
+    pub(in super::super) fn keep_for(&self, life: Duration) {
+        if let Some(Stream { topic: Topic::Ended { life: known, .. }, .. }) =
+            lock(&self.shared.streams).get_mut(self.stream)
+        {
+            *known = life.max(*known);
+        }
+    }
+
     /// Queues a line; never waits.
     pub(in super::super) fn write(&self, line: String) {
         self.shared.queue([(self.stream, line)]);

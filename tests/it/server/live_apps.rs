@@ -290,3 +290,40 @@ async fn an_app_that_came_later_hears_of_logouts_at_other_instances() {
     here.logs();
     there.logs();
 }
+
+// proves: LO-16
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_that_may_live_longer_are_remembered_for_longer_when_they_end() {
+    let (op, redis) = (hostile_op(Clock::system()).await, Redis::start());
+    let ports = (free_port(), free_port());
+    let shared = format!("[redis]\nurl = \"{}\"\n", redis.url());
+    let short = two_apps(&op, ports, &[("two", "")]) + &shared;
+    let long = two_apps(&op, ports, &[("two", ", max_age = \"40d\"")]) + &shared;
+    let served = Served::start_at(ports, write_config(&short)).await;
+    change(&served, (&short, &long), "apps_changed").await;
+    let browser = Browser::new();
+    let page = at(&served, ports.0, &browser, ("GET", "/login")).await;
+    let back = super::setup::callback(&op, page.redirect().unwrap().as_str(), "/callback");
+    assert_eq!(at(&served, ports.0, &browser, ("GET", &back)).await.status, 303);
+    assert_eq!(at(&served, ports.0, &browser, ("POST", "/logout")).await.status, 200);
+    let left = || redis.ask(&["TTL", "{cloakroom}:two:deny"]).unwrap().trim().parse::<i64>();
+    until(|| left().is_ok_and(|left| left > 40 * 86_400)).await;
+    served.logs();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_apps_are_each_found_and_one_of_them_changes_alone() {
+    let op = hostile_op(Clock::system()).await;
+    let ports = (free_port(), free_port());
+    let ids: Vec<String> = (0..1000).map(|number| format!("a{number}")).collect();
+    let apps: Vec<(&str, &str)> = ids.iter().map(|id| (id.as_str(), "")).collect();
+    let text = two_apps(&op, ports, &apps);
+    let served = Served::start_at(ports, write_config(&text)).await;
+    for (id, expected) in [("a0", 200), ("A500", 200), ("a999", 200), ("a1000", 421), ("", 421)] {
+        assert_eq!(status(&served, id).await, expected, "{id}");
+    }
+    let one = text.replace("# end a999", "[apps.limits]\nlogin = \"1/h\"");
+    change(&served, (&text, &one), "apps_changed").await;
+    let (log, _) = served.logs();
+    assert!(log.contains("\"added\":\"\",\"changed\":\"a999\",\"removed\":\"\""));
+}
