@@ -59,7 +59,12 @@ async fn all(arguments: &Arguments) -> bool {
     let mut all_well = true;
     for mode in &arguments.modes {
         let shared = if arguments.redis { arguments.store } else { "nothing is shared" };
-        println!("\n{mode}, two replicas, Redis: {shared}");
+        match mode.as_str() {
+            "steady" => {
+                println!("\nsteady, one process, no Redis, {} calls a second", arguments.rate)
+            }
+            _ => println!("\n{mode}, two replicas, Redis: {shared}"),
+        }
         let started = Instant::now();
         let (report, logged) = match mode.as_str() {
             "users" => users(arguments).await,

@@ -1,4 +1,4 @@
-//! Everything that is not an own endpoint: an API call through its route, or a file of the SPA.
+//! Everything that is not an own endpoint: an API call through its route; what has none is a page of the SPA, or nothing.
 //! A call to a protected route without a session is 401, never a redirect (PX-24).
 
 use std::pin::pin;
@@ -12,8 +12,8 @@ use tokio::time::timeout;
 use super::app::App;
 use super::by_claims;
 use super::held_open;
+use super::pages;
 use super::routes::Refused;
-use super::routes_of::Routes;
 use super::sensitive::Trail;
 use super::worker::Worker;
 use crate::config::TokenSource;
@@ -25,7 +25,6 @@ use crate::proxy::{
 };
 use crate::secret::Secret;
 use crate::session::{OpenSession, SessionRecord};
-use crate::spa::Spa;
 use crate::tokens::{Freshness, Refreshed};
 
 /// How long a response head waits for a refresh that runs beside the call.
@@ -44,7 +43,7 @@ pub async fn answer(
     // The call keeps the routes that it began with.
     let routes = app.routes.load();
     let Some(route) = routes.table.find(&path) else {
-        return Box::pin(files(call, (app, &routes), &path, body)).await;
+        return Box::pin(pages::answer(call, (app, &routes), &path, body)).await;
     };
     let (place, route_of) = ((call, app, worker), (route, routes.claim_fields.as_slice()));
     match Trail::of(call, route, &app.sessions.issuer) {
@@ -362,42 +361,6 @@ fn guard(call: &Call<'_>, app: &App, route: &Route) -> Result<Option<Handshake>,
     .and_then(|()| app.guard.fetch_dest(&call.facts, &config.fetch_dest))
     .map_err(|refusal| refused(refusal.into()))?;
     Ok(None)
-}
-
-async fn files(
-    call: &Call<'_>,
-    (app, routes): (&App, &Routes),
-    path: &NormalPath,
-    body: Payload,
-) -> Result<HttpResponse, Refused> {
-    // A path beside a route (`/api/typo`) is a mistake of the caller: never HTML in its place.
-    let beside_a_route = routes.roots.iter().any(|root| is_under(path.as_str(), root));
-    // Only a dev server takes WebSockets, for its hot reload.
-    let is_served = matches!(app.spa, Some(Spa::DevServer(_))) || !asks_for_websocket(call.request);
-    let below = path.as_str().strip_prefix(app.path.as_str());
-    let below = below.filter(|below| below.is_empty() || below.starts_with('/'));
-    let found = match (&app.spa, below) {
-        (Some(spa), Some(below)) if !beside_a_route && is_served => {
-            match spa {
-                // Its relative links would lead beside it.
-                Spa::Files(_) if below.is_empty() => Some(to_folder(&app.path)),
-                Spa::Files(_) => spa.answer(call.request, below, body).await.map_err(refused)?,
-                Spa::DevServer(_) => {
-                    spa.answer(call.request, path.as_str(), body).await.map_err(refused)?
-                }
-            }
-        }
-        _ => None,
-    };
-    found.ok_or_else(|| refused(Problem::new(Code::NotFound)))
-}
-
-fn to_folder(path: &str) -> HttpResponse {
-    HttpResponse::PermanentRedirect().insert_header(("location", format!("{path}/"))).finish()
-}
-
-fn is_under(path: &str, root: &str) -> bool {
-    path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 fn refused(problem: Problem) -> Refused {

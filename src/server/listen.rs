@@ -173,7 +173,7 @@ fn serving(
         shared.metrics.certificate_ends(certificate.ends());
         certificate.certified()
     });
-    Ok(Serving { apps, trusted_proxies: server.trusted_proxies.clone(), certificate })
+    Ok(Serving::new(apps, server.trusted_proxies.clone(), certificate))
 }
 
 fn shared_store(

@@ -1,6 +1,7 @@
 //! What requests are answered by at the moment, as one value that is exchanged as a whole: a request keeps the one that it
 //! began with.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Guard};
@@ -9,30 +10,48 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
 use super::app::App;
+use super::pages::is_under;
 
-/// The apps, and who is believed.
+/// The apps, who is believed, and what browsers are shown.
 pub struct Serving {
     pub apps: Vec<Arc<App>>,
+    /// The same by host; of several on one host the most specific path first.
+    by_host: HashMap<String, Vec<Arc<App>>>,
     /// Peers whose `X-Forwarded-For` is believed; empty is nobody.
     pub trusted_proxies: Vec<IpNet>,
-    /// What browsers are shown; `None` is plain HTTP.
+    /// `None` is plain HTTP.
     pub certificate: Option<Arc<CertifiedKey>>,
 }
 
 impl Serving {
-    /// The app that `host` (as the browser sent it) selects, and of several there the one whose path `path` is below; the most
-    /// specific wins. A path in another form than its one is refused later, whichever app that is.
+    /// Apps whose hosts, or paths on one host, differ.
+    pub fn new(
+        apps: Vec<Arc<App>>,
+        trusted_proxies: Vec<IpNet>,
+        certificate: Option<Arc<CertifiedKey>>,
+    ) -> Self {
+        let mut by_host: HashMap<String, Vec<Arc<App>>> = HashMap::new();
+        for app in &apps {
+            by_host.entry(app.public.host.clone()).or_default().push(Arc::clone(app));
+        }
+        for apps in by_host.values_mut() {
+            apps.sort_by_key(|app| std::cmp::Reverse(app.path.len()));
+        }
+        Self { apps, by_host, trusted_proxies, certificate }
+    }
+
+    /// The app that `host` (as the browser sent it) selects, and of several there the one whose path `path` is below. A path in
+    /// another form than its one is refused later, whichever app that is.
     pub fn app(&self, host: Option<&str>, path: &str) -> Option<&App> {
         let host = host?;
-        let mut here = self.apps.iter().filter(|app| app.public.host.eq_ignore_ascii_case(host));
-        let first = here.next()?;
-        let Some(second) = here.next() else { return Some(first) };
-        let is_below = |app: &&Arc<App>| {
-            let rest = path.strip_prefix(app.path.as_str());
-            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        };
-        let all = [first, second].into_iter().chain(here).filter(is_below);
-        all.max_by_key(|app| app.path.len()).map(|app| &**app)
+        // Browsers write it in lower case.
+        let here = self.by_host.get(host);
+        let here = here.or_else(|| self.by_host.get(&host.to_ascii_lowercase()))?;
+        if let [only] = here.as_slice() {
+            return Some(only);
+        }
+        let found = here.iter().find(|app| is_under(path, &app.path));
+        found.map(|app| &**app)
     }
 }
 

@@ -13,6 +13,7 @@ mod examine;
 mod held_open;
 mod listen;
 mod live;
+mod pages;
 mod print;
 mod provider_watch;
 pub mod reload;

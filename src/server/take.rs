@@ -3,6 +3,9 @@
 
 use std::sync::Arc;
 
+use ipnet::IpNet;
+use rustls::sign::CertifiedKey;
+
 use super::app::{App, BuildError, Shared};
 use super::live::{Live, Serving};
 use super::print;
@@ -12,7 +15,9 @@ use crate::session::{Keys, KeysChanged};
 
 /// What will hold.
 pub struct Next {
-    serving: Serving,
+    apps: Vec<Arc<App>>,
+    trusted_proxies: Vec<IpNet>,
+    certificate: Option<Arc<CertifiedKey>>,
     /// For apps that were there before.
     keys: Vec<(Arc<App>, Keys)>,
     /// For apps that stay.
@@ -70,7 +75,9 @@ impl Next {
                     != before.certificate.as_ref().map(|one| &one.cert),
                 ..Changes::default()
             },
-            serving: Serving { apps: Vec::new(), trusted_proxies, certificate },
+            apps: Vec::with_capacity(config.apps.len()),
+            trusted_proxies,
+            certificate,
             keys: Vec::new(),
             routes: Vec::new(),
         };
@@ -94,7 +101,7 @@ impl Next {
     ) -> Result<(), BuildError> {
         let Some(before) = before else {
             self.changes.added.push(config.id.clone());
-            self.serving.apps.push(Arc::new(App::build(config, shared, None)?));
+            self.apps.push(Arc::new(App::build(config, shared, None)?));
             return Ok(());
         };
         // A deny file has one writer for as long as the process runs.
@@ -106,7 +113,7 @@ impl Next {
         self.keys.push((Arc::clone(before), keys));
         if print::of_app(&config) == before.print {
             self.routes.push((Arc::clone(before), config.routes));
-            self.serving.apps.push(Arc::clone(before));
+            self.apps.push(Arc::clone(before));
             return Ok(());
         }
         let (id, count) = (config.id.clone(), config.routes.len());
@@ -115,13 +122,13 @@ impl Next {
             self.changes.routes.push((id.clone(), count));
         }
         self.changes.changed.push(id);
-        self.serving.apps.push(app);
+        self.apps.push(app);
         Ok(())
     }
 
     /// Lets it hold for every request from now on; what is different.
     pub fn take(self, live: &Live, shared: &Shared) -> Changes {
-        let Self { serving, keys, routes, mut changes } = self;
+        let Self { apps, trusted_proxies, certificate, keys, routes, mut changes } = self;
         for (app, keys) in keys {
             if let Some(changed) = app.cookies.install_keys(keys) {
                 changes.keys.push((app.id.clone(), changed));
@@ -134,13 +141,13 @@ impl Next {
             }
         }
         let before = live.load();
-        for app in &serving.apps {
+        for app in &apps {
             let is_known = |old: &Arc<App>| Arc::ptr_eq(&old.provider, &app.provider);
             if !before.apps.iter().any(is_known) {
                 watch_provider(app, shared);
             }
         }
-        live.replace(serving);
+        live.replace(Serving::new(apps, trusted_proxies, certificate));
         changes
     }
 }
