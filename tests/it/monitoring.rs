@@ -7,8 +7,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use cloakroom::telemetry::{
-    BackchannelResult, LoginResult, Metrics, RefreshResult, ReloadResult, RevocationResult,
-    SessionEnd,
+    BackchannelResult, DropReason, LoginResult, Metrics, RefreshResult, ReloadResult,
+    RevocationResult, SessionEnd,
 };
 use serde_json::Value;
 
@@ -64,6 +64,7 @@ fn everything() -> String {
     metrics.deny_file_broken("app", false);
     metrics.in_flight("http://api");
     metrics.ejected("http://api", "10.0.0.7:8080");
+    metrics.audit_drops().count(DropReason::QueueFull, 1);
     metrics.tunnel_opened();
     metrics.tunnel_closed("session_ended");
     metrics.stream_ended("session_ended");
