@@ -61,7 +61,7 @@ async fn all(arguments: &Arguments) -> bool {
         let shared = if arguments.redis { arguments.store } else { "nothing is shared" };
         match mode.as_str() {
             "steady" => {
-                println!("\nsteady, one process, no Redis, {} calls a second", arguments.rate)
+                println!("\nsteady, one process, no Redis, {} calls a second", arguments.rate);
             }
             _ => println!("\n{mode}, two replicas, Redis: {shared}"),
         }

@@ -6,9 +6,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use rustls::crypto::aws_lc_rs::default_provider;
-use rustls::pki_types::PrivateKeyDer;
-use rustls::pki_types::pem::PemObject as _;
 use rustls::sign::CertifiedKey;
 use sha2::{Digest as _, Sha256};
 use x509_cert::Certificate;
@@ -16,9 +13,7 @@ use x509_cert::der::Decode as _;
 
 use super::raw::RawServer;
 use super::report::At;
-use super::secrets::read_text;
-use super::trust::{TrustFault, certificates, mend};
-use crate::secret::Secret;
+use super::trust::{IdentityFault, TrustFault, certified, mend};
 
 /// A certificate with its chain and its key.
 #[derive(Clone)]
@@ -40,17 +35,12 @@ impl ServerCertificate {
         self.ends
     }
 
-    fn read(cert: &Path, key: &Path) -> Result<Self, (&'static str, TrustFault)> {
+    fn read(cert: &Path, key: &Path) -> Result<Self, IdentityFault> {
         let mut hash = Sha256::new();
-        let chain = certificates(cert, &mut hash).map_err(|fault| (CERT, fault))?;
-        let first = chain.first().ok_or((CERT, TrustFault::NoCertificate))?;
-        let ends = ends(first).ok_or((CERT, TrustFault::BadCertificate))?;
-        let text = Secret::new(read_text(key).map_err(|error| (KEY, error.into()))?);
-        let key = PrivateKeyDer::from_pem_slice(text.expose().as_bytes());
-        let key = key.map_err(|_| (KEY, TrustFault::NoKey))?;
-        let certified = CertifiedKey::from_der(chain, key, &default_provider());
-        let certified = Arc::new(certified.map_err(|_| (KEY, TrustFault::OtherKey))?);
-        Ok(Self { certified, ends, fingerprint: hash.finalize().into() })
+        let certified = certified(cert, key, &mut hash)?;
+        let ends = certified.cert.first().and_then(|first| ends(first));
+        let ends = ends.ok_or(IdentityFault::Certificate(TrustFault::BadCertificate))?;
+        Ok(Self { certified: Arc::new(certified), ends, fingerprint: hash.finalize().into() })
     }
 }
 
@@ -97,7 +87,10 @@ pub(super) fn server_certificate(
             at.key(CERT).fail("the certificate has expired", "renew it; browsers refuse this one")
         }
         Ok(read) => Some(Some(read)),
-        Err((name, fault)) => at.key(name).fail(fault.to_string(), mend(&fault)),
+        Err(IdentityFault::Certificate(fault)) => {
+            at.key(CERT).fail(fault.to_string(), mend(&fault))
+        }
+        Err(IdentityFault::Key(fault)) => at.key(KEY).fail(fault.to_string(), mend(&fault)),
     }
 }
 

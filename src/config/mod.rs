@@ -43,5 +43,5 @@ pub use claim_rules::{ByClaim, ClaimRules};
 pub use diagnostic::{Diagnostic, Place};
 pub use load::{Sources, environment, load};
 pub use schema::schema;
-pub use trust::{Trust, TrustFault};
+pub use trust::{IdentityFault, Trust, TrustFault};
 pub use types::*;

@@ -44,6 +44,15 @@ pub enum TrustFault {
     OtherKey,
 }
 
+/// The same, of one of the two files that say who somebody is.
+#[derive(Debug, thiserror::Error)]
+pub enum IdentityFault {
+    #[error(transparent)]
+    Certificate(TrustFault),
+    #[error(transparent)]
+    Key(TrustFault),
+}
+
 impl Trust {
     /// Trusts the authorities in the PEM file `ca`, or the system's; shows no certificate yet.
     pub fn read(ca: Option<&Path>) -> Result<Self, TrustFault> {
@@ -62,15 +71,10 @@ impl Trust {
     }
 
     /// Shows the certificate of the PEM file `cert`, whose private key is in the PEM file `key` (mutual TLS).
-    pub fn with_identity(self, cert: &Path, key: &Path) -> Result<Self, TrustFault> {
+    pub fn with_identity(self, cert: &Path, key: &Path) -> Result<Self, IdentityFault> {
         let mut hash = Sha256::new();
         hash.update(self.fingerprint);
-        let chain = certificates(cert, &mut hash)?;
-        let text = Secret::new(read_text(key)?);
-        let key = PrivateKeyDer::from_pem_slice(text.expose().as_bytes())
-            .map_err(|_| TrustFault::NoKey)?;
-        let certified = CertifiedKey::from_der(chain, key, &default_provider());
-        let identity = Some(Arc::new(certified.map_err(|_| TrustFault::OtherKey)?));
+        let identity = Some(Arc::new(certified(cert, key, &mut hash)?));
         Ok(Self { identity, fingerprint: hash.finalize().into(), ..self })
     }
 
@@ -85,8 +89,23 @@ impl Trust {
     }
 }
 
+/// The chain of the PEM file `cert` with its private key, which is in the PEM file `key`; `hash` takes the chain in.
+pub(super) fn certified(
+    cert: &Path,
+    key: &Path,
+    hash: &mut Sha256,
+) -> Result<CertifiedKey, IdentityFault> {
+    let chain = certificates(cert, hash).map_err(IdentityFault::Certificate)?;
+    let text = read_text(key).map_err(|error| IdentityFault::Key(error.into()))?;
+    let text = Secret::new(text);
+    let key = PrivateKeyDer::from_pem_slice(text.expose().as_bytes());
+    let key = key.map_err(|_| IdentityFault::Key(TrustFault::NoKey))?;
+    CertifiedKey::from_der(chain, key, &default_provider())
+        .map_err(|_| IdentityFault::Key(TrustFault::OtherKey))
+}
+
 /// The certificates of a PEM file, at least one; `hash` takes them in.
-pub(super) fn certificates(
+fn certificates(
     file: &Path,
     hash: &mut Sha256,
 ) -> Result<Vec<CertificateDer<'static>>, TrustFault> {
@@ -197,14 +216,11 @@ fn trust(at: &At<'_>, raw: &RawRoute) -> Option<Trust> {
         (None, Some(_)) => at
             .key("client_key_file")
             .fail("means nothing without client_cert_file", "name the file with its certificate"),
-        (Some(cert), Some(key)) => {
-            // Read by itself first, so that the message names the right one of the two files.
-            if let Err(fault) = certificates(Path::new(cert), &mut Sha256::new()) {
-                return noted("client_cert_file", &fault);
-            }
-            let identified = trust?.with_identity(Path::new(cert), Path::new(key));
-            identified.map_or_else(|fault| noted("client_key_file", &fault), Some)
-        }
+        (Some(cert), Some(key)) => match trust?.with_identity(Path::new(cert), Path::new(key)) {
+            Ok(trust) => Some(trust),
+            Err(IdentityFault::Certificate(fault)) => noted("client_cert_file", &fault),
+            Err(IdentityFault::Key(fault)) => noted("client_key_file", &fault),
+        },
     }
 }
 

@@ -1,18 +1,17 @@
 //! The product as it stands behind a proxy: a public https address that is the proxy's, with the dev stack beside it and two
 //! upstreams of the tests' own, one that records what it is asked, one that sends events when it is told.
 
-use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use cloakroom::clock::Clock;
-use cloakroom::dev::{DevStack, DevStackOptions};
-use cloakroom::secret::{Random, Secret};
+use cloakroom::dev::DevStack;
+use cloakroom::secret::Random;
 use cloakroom::server::{self, Running};
 use tokio::sync::Notify;
 
 use super::FILLING;
 use crate::support::hostile_upstream::{HostileUpstream, Step, send};
-use crate::support::stack::{CLIENT_ID, CLIENT_SECRET, free_port, load_text};
+use crate::support::stack::{CLIENT_ID, Setup, dev_stack, free_port, load_text};
 
 /// How many the stream sends.
 pub const EVENTS: usize = 5;
@@ -46,7 +45,8 @@ impl House {
             format!("HTTP/1.1 200 OK\r\nx-filling: {filling}\r\ncontent-length: 2\r\n\r\nok");
         let recorder = HostileUpstream::answering(answer).await;
         let base = base_path.trim_end_matches('/');
-        let dev = dev_stack(&format!("https://localhost:{front}{base}")).await;
+        let real_time = Setup { clock: Clock::system(), ..Setup::default() };
+        let dev = dev_stack(&format!("https://localhost:{front}{base}"), &real_time).await;
         let text = format!(
             r#"
 [server]
@@ -127,21 +127,4 @@ fn events(go: &Arc<Notify>) -> Vec<Step> {
     }
     steps.push(send("0\r\n\r\n"));
     steps
-}
-
-async fn dev_stack(app: &str) -> DevStack {
-    let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let options = DevStackOptions {
-        issuer_listen: loopback,
-        api_listen: loopback,
-        redirect_uri: format!("{app}/callback"),
-        post_logout_redirect_uri: format!("{app}/logged-out"),
-        client_id: CLIENT_ID.to_owned(),
-        client_secret: Secret::from(CLIENT_SECRET),
-        rotate: true,
-        consent: false,
-        access_token_ttl: std::time::Duration::from_secs(300),
-        key_file: None,
-    };
-    cloakroom::dev::start(options, Clock::system(), Random::system()).await.unwrap()
 }

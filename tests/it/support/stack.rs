@@ -190,7 +190,8 @@ impl Stack {
     }
 }
 
-async fn dev_stack(app: &str, setup: &Setup) -> DevStack {
+/// The dev stack for an app at `app`, whatever stands before that.
+pub async fn dev_stack(app: &str, setup: &Setup) -> DevStack {
     let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let options = DevStackOptions {
         issuer_listen: loopback,
