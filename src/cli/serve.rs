@@ -33,11 +33,12 @@ pub fn run(config: Config, sources: Sources) -> ExitCode {
     };
     let served = runtime.block_on(async {
         let signals = Signals::new().map_err(|error| error.to_string())?;
+        let hangups = reload::hangups().map_err(|error| error.to_string())?;
+        tokio::spawn(audit.watch().map_err(|error| error.to_string())?);
         let running = server::start_counted(config, clock, Random::system(), metrics)
             .map_err(|error| error.to_string())?;
         tracing::info!(address = %running.address, "listening");
-        tokio::spawn(audit.watch().map_err(|error| error.to_string())?);
-        tokio::spawn(running.reload().follow(sources, reload::LOOK));
+        tokio::spawn(running.reload().follow(sources, hangups, reload::LOOK));
         running.finished(signals).await.map_err(|error| error.to_string())
     });
     match served {

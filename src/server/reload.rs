@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use super::app::Shared;
@@ -19,6 +19,15 @@ use crate::telemetry::ReloadResult;
 
 /// How often it is looked whether something has changed.
 pub const LOOK: Duration = Duration::from_secs(10);
+
+/// What [`Reload::follow`] is told by; what comes from now on is kept for it. To be called before anything listens, or a
+/// SIGHUP of the first moment is never read.
+///
+/// # Errors
+/// The operating system does not let signals be received.
+pub fn hangups() -> std::io::Result<Signal> {
+    signal(SignalKind::hangup())
+}
 
 /// Changes a running server.
 #[derive(Clone)]
@@ -37,19 +46,15 @@ struct Read {
 }
 
 impl Reload {
-    /// Reads `sources` again and again, every `look` and on SIGHUP, and takes what has changed. Ends with the runtime.
-    ///
-    /// # Errors
-    /// The operating system does not let signals be received.
-    pub async fn follow(self, sources: Sources, look: Duration) -> std::io::Result<()> {
-        let mut hangup = signal(SignalKind::hangup())?;
+    /// Reads `sources` again and again, every `look` and on each of `hangups`, and takes what has changed. Ends with the runtime.
+    pub async fn follow(self, sources: Sources, mut hangups: Signal, look: Duration) {
         let mut looks = interval_at(Instant::now() + look, look);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut known = self.taken;
         let mut before = known;
         loop {
             let is_asked = tokio::select! {
-                _ = hangup.recv() => true,
+                _ = hangups.recv() => true,
                 _ = looks.tick() => false,
             };
             let Some(Read { result, print }) = read(&sources).await else { continue };

@@ -79,12 +79,16 @@ impl Shutdown {
 pub struct Signals {
     term: Signal,
     int: Signal,
-    /// Nobody reads it: so that a SIGHUP that comes before the configuration is followed ends nothing.
+    /// Nobody reads it: so that a SIGHUP ends nothing, whether the configuration is followed or not.
     _hangup: Signal,
 }
 
 impl Signals {
-    /// To be called before anything listens, or a signal that comes early ends the process as it stands. Takes them over from the operating system's own handling, which would end the process.
+    /// Takes them over from the operating system's own handling, which would end the process. To be called before anything
+    /// listens, or a signal that comes early does just that.
+    ///
+    /// # Errors
+    /// The operating system does not let signals be received.
     pub fn new() -> std::io::Result<Self> {
         let (term, int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         Ok(Self { term, int, _hangup: signal(SignalKind::hangup())? })

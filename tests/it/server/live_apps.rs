@@ -3,8 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use cloakroom::clock::Clock;
+use cloakroom::config::Sources;
+use cloakroom::secret::Random;
+use cloakroom::server::{self, reload};
 
 use super::audit::log_in;
 use super::deny_file::folder;
@@ -14,7 +18,9 @@ use crate::support::browser::{Browser, Page};
 use crate::support::hostile_op::{Endpoint, HostileOp, Reply};
 use crate::support::hostile_upstream::{HostileUpstream, ok, until};
 use crate::support::redis::Redis;
-use crate::support::stack::{CLIENT_ID, CLIENT_SECRET, FETCH, LINK, free_port, write_config};
+use crate::support::stack::{
+    CLIENT_ID, CLIENT_SECRET, FETCH, KEY_ONE, LINK, free_port, load_text, write_config,
+};
 
 const OTHER_SECRET: &str = "marked-other-client-secret-77b1";
 
@@ -326,4 +332,35 @@ async fn a_thousand_apps_are_each_found_and_one_of_them_changes_alone() {
     change(&served, (&text, &one), "apps_changed").await;
     let (log, _) = served.logs();
     assert!(log.contains("\"added\":\"\",\"changed\":\"a999\",\"removed\":\"\""));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signal_that_comes_before_anybody_reads_again_is_kept() {
+    let op = hostile_op(Clock::system()).await;
+    let port = free_port();
+    let text = format!(
+        "[server]\nlisten = \"127.0.0.1:{port}\"\npublic_url = \"http://localhost:{port}\"\n\
+         [admin]\nlisten = \"127.0.0.1:{}\"\n[provider]\nissuer = \"{}\"\nclient_id = \"{CLIENT_ID}\"\n\
+         client_secret_env = \"CLIENT_SECRET\"\n[session]\n{SESSION}\n",
+        free_port(),
+        op.issuer
+    );
+    let env = [("CLIENT_SECRET", CLIENT_SECRET), ("KEY_ONE", KEY_ONE)];
+    let env = env.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let sources = Sources { file: Some(write_config(&text)), env, set: Vec::new() };
+    let hangups = reload::hangups().unwrap();
+    let sent =
+        std::process::Command::new("kill").args(["-HUP", &std::process::id().to_string()]).status();
+    assert!(sent.unwrap().success());
+
+    let running = server::start(load_text(&text), op.clock.clone(), Random::system()).unwrap();
+    let never = Duration::from_secs(3_600);
+    let following = tokio::spawn(running.reload().follow(sources, hangups, never));
+    let url = format!("http://{}/metrics", running.admin.unwrap());
+    let line = "cloakroom_reloads_total{result=\"Unchanged\"} 1";
+    while !Browser::new().get(&url).await.body.contains(line) {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    following.abort();
+    running.stop().await;
 }
