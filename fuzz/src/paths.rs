@@ -79,6 +79,7 @@ fn route(path: &str) -> RouteConfig {
             prefix: String::new(),
             addresses: Vec::new(),
             trust: None,
+            http2: false,
         },
         token: TokenSource::Login,
         methods: Vec::new(),

@@ -140,14 +140,13 @@ fn by_claim(at: &At<'_>, raw: &RawUpstreamBy, own: Option<&Upstream>) -> Option<
         let mend = "write where each value leads, e.g. { eu = \"https://eu.api.example.com\" }";
         return at_each.missing(mend);
     }
-    let trust = own.and_then(|own| own.trust.as_ref());
     let upstreams: Vec<_> = raw
         .upstreams
         .iter()
         .map(|(value, upstream)| {
             let at = at_each.key(value);
             let value = at.take(parse_value(value));
-            Some((value?, further_upstream(&at, upstream, trust)?))
+            Some((value?, further_upstream(&at, upstream, own)?))
         })
         .collect();
     let upstreams = upstreams.into_iter().collect::<Option<_>>();

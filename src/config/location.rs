@@ -98,6 +98,7 @@ pub(super) fn parse_upstream(text: &str) -> Result<Upstream, Wrong> {
         prefix: parse_prefix(if path.is_empty() { "/" } else { path })?,
         addresses: Vec::new(),
         trust: None,
+        http2: false,
     })
 }
 

@@ -174,5 +174,9 @@ fn websocket(at: &At<'_>, raw: &RawRoute) -> Option<bool> {
     if raw.websocket && !raw.methods.is_empty() && !raw.methods.iter().any(|name| name == "GET") {
         return at.fail("needs GET", "add \"GET\" to methods: a handshake is a GET");
     }
+    if raw.websocket && raw.http2 {
+        let mend = "make a route of its own for the WebSocket, without http2";
+        return at.fail("WebSockets go over HTTP/1.1", mend);
+    }
     Some(raw.websocket)
 }

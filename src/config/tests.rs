@@ -109,6 +109,7 @@ fn a_route_has_its_defaults_and_longer_paths_come_first() {
         prefix: "/v1".to_owned(),
         addresses: Vec::new(),
         trust: None,
+        http2: false,
     };
     assert_eq!(api.upstream, upstream);
     assert_eq!((orders.upstream.port, orders.upstream.prefix.as_str()), (443, ""));
@@ -546,6 +547,7 @@ fn a_websocket_route_needs_a_session_and_the_method_of_its_handshake() {
     for (more, wrong) in [
         (("routes.0.token", "none"), "needs a session"),
         (("routes.0.methods", "[\"POST\"]"), "needs GET"),
+        (("routes.0.http2", "true"), "WebSockets go over HTTP/1.1"),
     ] {
         let found = problems(LEAST, &[], &[&set[..], &[more]].concat());
         assert_eq!(found.len(), 1, "{found:?}");

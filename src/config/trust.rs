@@ -157,8 +157,9 @@ pub(super) fn upstream(at: &At<'_>, raw: &RawRoute) -> Option<Upstream> {
         .required(raw.upstream.as_deref(), mend)
         .and_then(|text| at.key("upstream").take(parse_upstream(text)));
     let addresses = addresses(&at.key("addresses"), &raw.addresses);
-    let upstream =
-        upstream.and_then(|upstream| Some(Upstream { addresses: addresses?, ..upstream }));
+    let upstream = upstream.and_then(|upstream| {
+        Some(Upstream { addresses: addresses?, http2: raw.http2, ..upstream })
+    });
     let files = [
         ("ca_file", &raw.ca_file),
         ("client_cert_file", &raw.client_cert_file),
@@ -189,17 +190,19 @@ fn addresses(at: &At<'_>, raw: &[String]) -> Option<Vec<Address>> {
     parsed
 }
 
-/// One more upstream of the same route, written at `at`: the route's certificates hold for it as well.
+/// One more upstream of the same route, written at `at`: the route's certificates and its version of HTTP hold for it as well.
 pub(super) fn further_upstream(
     at: &At<'_>,
     text: &str,
-    trust: Option<&Arc<Trust>>,
+    own: Option<&Upstream>,
 ) -> Option<Upstream> {
     let upstream = at.take(parse_upstream(text))?;
+    let trust = own.and_then(|own| own.trust.as_ref());
     if trust.is_some() && !upstream.tls {
         return at.fail("the route has certificates, and this is plain HTTP", "write https://…");
     }
-    Some(Upstream { trust: trust.cloned(), ..upstream })
+    let http2 = own.is_some_and(|own| own.http2);
+    Some(Upstream { trust: trust.cloned(), http2, ..upstream })
 }
 
 fn trust(at: &At<'_>, raw: &RawRoute) -> Option<Trust> {

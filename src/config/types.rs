@@ -330,6 +330,8 @@ pub struct RouteConfig {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Upstream {
     pub tls: bool,
+    /// Spoken to in HTTP/2 and nothing else, over TLS or not.
+    pub http2: bool,
     /// Host as sent in `Host`, with the port if it is not the scheme's.
     pub authority: String,
     /// Name to resolve and to verify.

@@ -1,169 +1,68 @@
-//! Opens a connection to an upstream: name, TCP, TLS, HTTP/1.1; and what drives it.
-//! Never falls back: a certificate that does not verify is an error, not plain text (PX-17).
+//! Opens a connection to an upstream: name, TCP, TLS, and HTTP in the version that the route names.
+//! Never falls back: a certificate that does not verify is an error, not plain text (PX-17), and another version is none.
 
-#[cfg(test)]
-use std::future::poll_fn;
-use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use http::{Request, Response};
-use hyper::body::Incoming;
-use hyper::client::conn::TrySendError;
 use rustls::ClientConfig;
 use rustls::client::Resumption;
 use rustls::pki_types::ServerName;
 use rustls::sign::SingleCertAndKey;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
-use tokio::task::{JoinHandle, spawn_local, unconstrained};
-use tokio::time::{Instant, Sleep, sleep_until, timeout};
+use tokio::task::spawn_local;
+use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use hyper::client::conn::http1::{Builder, SendRequest};
+use hyper::client::conn::http1::Builder;
 use hyper_util::rt::TokioIo;
 
+use super::connection::{Connection, Driver};
 use super::error::ProxyError;
-use super::relay::Relay;
-use super::upload::Upload;
+use super::multiplexed;
 use crate::config::{Address, Trust, Upstream};
 
+/// As TLS names it (RFC 9113 §3.2).
+const HTTP_2: &[u8] = b"h2";
 /// The largest response head, bytes. Also bounds the read buffer of a connection.
 const MOST_HEAD_BYTES: usize = 64 * 1024;
-
-/// An open connection. Dropping it closes the connection at once, whatever is still on its way; a stream that was handed
-/// over after an upgrade is no longer part of it.
-///
-/// Whoever waits for something on it drives it meanwhile: no other task has to be woken for each message, which is a tenth
-/// of what a small call costs.
-pub struct Connection {
-    pub sender: SendRequest<Upload>,
-    driver: Driver,
-    relay: Arc<Relay>,
-    /// The relay once more, as hyper wants it.
-    waker: Waker,
-    /// Wakes the relay; see [`Connection::is_past`].
-    alarm: Option<Pin<Box<Sleep>>>,
-}
-
-/// More than any message takes; one that takes more is no reason to let others wait.
-const MOST_ROUNDS: usize = 8;
-
-enum Driver {
-    /// Driven by [`Connection::drive`]; `None` once the connection has ended.
-    Inline(Option<Pin<Box<dyn Future<Output = hyper::Result<()>>>>>),
-    /// Driven by a task of its own.
-    Task(JoinHandle<()>),
-}
-
-impl Driver {
-    fn drive(&mut self, cx: &mut Context<'_>) {
-        // Whoever waits for an answer gets the error; an idle connection that ends is no news.
-        if let Self::Inline(open) = self
-            && open.as_mut().is_some_and(|open| open.as_mut().poll(cx).is_ready())
-        {
-            *open = None;
-        }
-    }
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        if let Driver::Task(task) = &self.driver {
-            task.abort();
-        }
-    }
-}
-
-impl Connection {
-    /// Polls `wanted`, which waits for something on this connection, and drives the connection for it.
-    pub fn poll_for<T>(
-        &mut self,
-        cx: &mut Context<'_>,
-        mut wanted: impl FnMut(&mut Context<'_>) -> Poll<T>,
-    ) -> Poll<T> {
-        let mut polling = self.relay.polling(cx);
-        let mut relayed = Context::from_waker(&self.waker);
-        for _ in 0..MOST_ROUNDS {
-            if !polling.woken() {
-                return Poll::Pending;
-            }
-            if let Poll::Ready(value) = wanted(&mut relayed) {
-                polling.unfinished();
-                return Poll::Ready(value);
-            }
-            // Whatever `wanted` has woken is driven now.
-            polling.woken();
-            self.driver.drive(&mut relayed);
-        }
-        // It goes on and on: others have their turn first.
-        polling.unfinished();
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    }
-
-    /// Does what can be done now; `cx` is woken when there is more to do. An idle connection that the other side closed
-    /// is no longer ready afterwards.
-    pub fn drive(&mut self, cx: &mut Context<'_>) {
-        let _pending: Poll<()> = self.poll_for(cx, |_| Poll::Pending);
-    }
-
-    /// Lets a task of its own drive the connection from now on: for an exchange that goes on although nobody waits for it.
-    pub fn detach(&mut self) {
-        if let Driver::Inline(driver) = &mut self.driver
-            && let Some(open) = driver.take()
-        {
-            self.driver = Driver::Task(spawn_local(async move {
-                let _ = open.await;
-            }));
-        }
-    }
-
-    /// Sends `request`; the future gives the head of the answer, when it is polled by [`Connection::poll_for`].
-    pub fn ask(
-        &mut self,
-        request: Request<Upload>,
-    ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<Upload>>>> + use<>
-    {
-        // Whoever watches the connection while it is idle need not hear that it is used.
-        self.relay.renew();
-        self.sender.try_send_request(request)
-    }
-
-    /// Whether it is `due` or later. If not, whoever polls the connection is woken by then: by one alarm for all calls over
-    /// this connection, which may ring early, so that a call costs no timer.
-    pub fn is_past(&mut self, due: Instant) -> bool {
-        let is_set = |alarm: &Pin<Box<Sleep>>| !alarm.is_elapsed() && alarm.deadline() <= due;
-        if self.alarm.as_ref().is_some_and(is_set) {
-            return false;
-        }
-        if due <= Instant::now() {
-            return true;
-        }
-        let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(due)));
-        alarm.as_mut().reset(due);
-        // Unconstrained, for a poll that is put off would not set it.
-        let mut set = pin!(unconstrained(alarm.as_mut()));
-        set.as_mut().poll(&mut Context::from_waker(&self.waker)).is_ready()
-    }
-}
 
 /// What a connection is opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
     /// Exchanges, one after another.
     Exchanges,
+    /// Exchanges, many at the same time: HTTP/2, and nothing else.
+    Streams,
     /// One exchange that may end in another protocol: after a 101 the stream is handed over (`hyper::upgrade`).
     Upgrade,
 }
 
-/// TLS as `system` does it, but for what the route says about trust and identity.
-pub fn connector(trust: Option<&Trust>, system: &Arc<ClientConfig>) -> TlsConnector {
-    let Some(trust) = trust else { return TlsConnector::from(Arc::clone(system)) };
+impl Purpose {
+    /// What a connection to `upstream` is mostly opened for.
+    pub fn of(upstream: &Upstream) -> Self {
+        if upstream.http2 { Self::Streams } else { Self::Exchanges }
+    }
+}
+
+/// TLS as `system` does it, but for what the route says about trust, identity and version.
+pub fn connector(upstream: &Upstream, system: &Arc<ClientConfig>) -> TlsConnector {
+    if upstream.trust.is_none() && !upstream.http2 {
+        return TlsConnector::from(Arc::clone(system));
+    }
     let mut config = ClientConfig::clone(system);
-    // A session that was verified by other authorities must not be taken up again.
+    // A session that was verified by other authorities, or for another version, must not be taken up again.
     config.resumption = Resumption::default();
+    if upstream.http2 {
+        config.alpn_protocols = vec![HTTP_2.to_vec()];
+    }
+    if let Some(trust) = &upstream.trust {
+        apply(trust, &mut config);
+    }
+    TlsConnector::from(Arc::new(config))
+}
+
+fn apply(trust: &Trust, config: &mut ClientConfig) {
     if let Some(verifier) = trust.verifier() {
         // rustls's own verifier, over the configured authorities: nothing is switched off.
         config.dangerous().set_certificate_verifier(verifier);
@@ -171,7 +70,6 @@ pub fn connector(trust: Option<&Trust>, system: &Arc<ClientConfig>) -> TlsConnec
     if let Some(identity) = trust.identity() {
         config.client_auth_cert_resolver = Arc::new(SingleCertAndKey::from(identity));
     }
-    TlsConnector::from(Arc::new(config))
 }
 
 /// Connects to `address`, with TLS for the server `name` if there is a connector. The caller sets the deadline.
@@ -208,6 +106,9 @@ where
     };
     let name = ServerName::try_from(name.to_owned()).map_err(|_| ProxyError::Tls)?;
     let stream = tls.connect(name, stream).await.map_err(|_| ProxyError::Tls)?;
+    if purpose == Purpose::Streams && stream.get_ref().1.alpn_protocol() != Some(HTTP_2) {
+        return Err(ProxyError::Invalid("the upstream does not agree on HTTP/2"));
+    }
     handshake(stream, purpose).await
 }
 
@@ -229,10 +130,11 @@ pub async fn reach(
     system: &Arc<ClientConfig>,
     limit: Duration,
 ) -> Result<(), (Address, ProxyError)> {
-    let tls = upstream.tls.then(|| connector(upstream.trust.as_deref(), system));
+    let tls = upstream.tls.then(|| connector(upstream, system));
+    let purpose = Purpose::of(upstream);
     let tls = tls.as_ref().map(|tls| (tls, upstream.host.as_str()));
     for address in addresses(upstream) {
-        let opening = timeout(limit, connect(&address, tls, Purpose::Exchanges)).await;
+        let opening = timeout(limit, connect(&address, tls, purpose)).await;
         if let Err(error) = opening.unwrap_or(Err(ProxyError::Timeout)) {
             return Err((address, error));
         }
@@ -240,37 +142,26 @@ pub async fn reach(
     Ok(())
 }
 
-/// Speaks HTTP/1.1 over `stream`.
+/// Speaks HTTP over `stream`.
 pub async fn handshake<S>(stream: S, purpose: Purpose) -> Result<Connection, ProxyError>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    if purpose == Purpose::Streams {
+        return multiplexed::handshake(stream).await.map(Connection::shared);
+    }
     let (sender, connection) = Builder::new()
         .max_buf_size(MOST_HEAD_BYTES)
         .handshake(TokioIo::new(stream))
         .await
         .map_err(|_| ProxyError::Connect)?;
     let driver = match purpose {
-        Purpose::Exchanges => Driver::Inline(Some(Box::pin(connection))),
+        Purpose::Exchanges | Purpose::Streams => Driver::Inline(Some(Box::pin(connection))),
         Purpose::Upgrade => Driver::Task(spawn_local(async move {
             let _ = connection.with_upgrades().await;
         })),
     };
-    let relay = Arc::new(Relay::new());
-    let waker = Waker::from(Arc::clone(&relay));
-    Ok(Connection { sender, driver, relay, waker, alarm: None })
-}
-
-#[cfg(test)]
-impl Connection {
-    /// Drives the connection until it waits for a request.
-    pub async fn ready(&mut self) {
-        poll_fn(|cx| {
-            self.drive(cx);
-            if self.sender.is_ready() { Poll::Ready(()) } else { Poll::Pending }
-        })
-        .await;
-    }
+    Ok(Connection::own(sender, driver))
 }
 
 #[cfg(test)]

@@ -14,9 +14,10 @@ use hyper::client::conn::TrySendError;
 use tokio::task::yield_now;
 use tokio::time::Instant;
 
-use super::connect::Connection;
+use super::connection::Connection;
 use super::error::ProxyError;
 use super::fields::is_event_stream;
+use super::multiplexed::{is_malformed, was_not_begun};
 use super::pool::{Link, Pool, Slot, Terms};
 use super::route::Route;
 use super::upload::{Upload, UploadFault, Watch};
@@ -117,6 +118,9 @@ fn again(
     match failed.take_message() {
         // Not a byte of it was written.
         Some(unsent) => Ok(unsent),
+        None if watch.is_none() && was_not_begun(failed.error()) => {
+            Ok(head()?.map(|()| Upload::nothing()))
+        }
         None if may_repeat && reason(failed.error(), watch) == ProxyError::Closed => {
             Ok(head()?.map(|()| Upload::nothing()))
         }
@@ -151,11 +155,13 @@ impl Ask<'_> {
             if let Some(head) = head {
                 return Poll::Ready(Ok(head));
             }
-            if !connection.is_past(self.due(started)) {
-                Poll::Pending
-            } else if self.watch.is_some_and(Watch::wants_more) {
+            if !connection.is_past(self.due(started), cx) {
+                return Poll::Pending;
+            }
+            if self.watch.is_some_and(Watch::wants_more) {
                 Poll::Ready(Err(ProxyError::ClientGone))
             } else {
+                connection.distrust();
                 Poll::Ready(Err(ProxyError::Timeout))
             }
         })
@@ -194,6 +200,8 @@ fn reason(error: &hyper::Error, watch: Option<&Watch>) -> ProxyError {
     }
     if error.is_parse() || error.is_parse_status() {
         ProxyError::Invalid("the upstream's answer is not HTTP/1.1")
+    } else if is_malformed(error) {
+        ProxyError::Invalid("the upstream's answer is not HTTP/2")
     } else {
         ProxyError::Closed
     }

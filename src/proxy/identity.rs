@@ -27,7 +27,10 @@ pub fn set(
     let client = outgoing.client_ip;
     let host =
         outgoing.route.host().ok_or(ProxyError::Invalid("the upstream's host is no host"))?;
-    headers.insert(HOST, host.clone());
+    // HTTP/2 says it in a field of its own (RFC 9113 §8.3.1).
+    if !outgoing.route.upstream().http2 {
+        headers.insert(HOST, host.clone());
+    }
     headers.insert(VIA, HeaderValue::from_static(via(version)));
     let address = values.address(client).ok_or(NO_TEXT)?;
     let public_host = values.upstream(public.host.as_bytes()).ok_or(NO_TEXT)?;

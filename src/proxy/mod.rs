@@ -4,6 +4,7 @@
 mod caching;
 mod challenge;
 mod connect;
+mod connection;
 mod disposition;
 mod download;
 mod drain;
@@ -13,6 +14,7 @@ mod fields;
 mod frames;
 mod identity;
 mod location;
+mod multiplexed;
 mod path;
 mod pool;
 mod problem;

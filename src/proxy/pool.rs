@@ -16,7 +16,8 @@ use smallvec::SmallVec;
 use tokio::task::spawn_local;
 use tokio::time::{Instant, sleep};
 
-use super::connect::{Connection, Purpose};
+use super::connect::Purpose;
+use super::connection::Connection;
 use super::drain::{Drain, Ending};
 use super::error::ProxyError;
 use super::route::Route;
@@ -83,7 +84,7 @@ impl Terms {
 }
 
 impl Pool {
-    /// An empty pool; upstreams with TLS are verified by `tls` and spoken to in HTTP/1.1. What is in flight is counted
+    /// An empty pool; upstreams with TLS are verified by `tls`. What is in flight is counted
     /// in `metrics`; `drain` tells endless streams when the process goes down. All workers share both.
     pub fn new(tls: Arc<ClientConfig>, metrics: Metrics, drain: Drain) -> Self {
         let mut tls = ClientConfig::clone(&tls);
@@ -156,7 +157,7 @@ impl Slot {
 
     /// A new connection; `deadline` holds for each address that is tried.
     pub async fn connect(&self, deadline: Duration) -> Result<Connection, ProxyError> {
-        self.open(deadline, Purpose::Exchanges).await
+        self.open(deadline, self.home.purpose).await
     }
 
     /// A new connection to the address of this call, or to the next one that takes it: nothing has been sent yet.

@@ -7,7 +7,7 @@ use actix_web::http::header as seen;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, COOKIE, HeaderMap, TRANSFER_ENCODING};
 use http::header::{HeaderName, HeaderValue};
-use http::uri::PathAndQuery;
+use http::uri::{PathAndQuery, Scheme};
 use http::{Method, Request, Uri};
 use percent_encoding::percent_decode;
 
@@ -73,6 +73,7 @@ pub fn head(
     *head.method_mut() = Method::from_bytes(request.method().as_str().as_bytes())
         .map_err(|_| ProxyError::BadRequest("the method is no method"))?;
     *head.uri_mut() = target(request, outgoing)?;
+    let http2 = outgoing.route.upstream().http2;
     let headers = head.headers_mut();
     headers.reserve(request.headers().len() + OWN_FIELDS);
     let token = match (outgoing.route.config().token, outgoing.access_token) {
@@ -84,7 +85,7 @@ pub fn head(
     pass_fields(request, outgoing, headers, &mut values)?;
     forward_cookies(request, outgoing, headers)?;
     identity::set(headers, outgoing, request.version(), &mut values)?;
-    frame(headers, framing);
+    frame(headers, framing, http2);
     if request.method() == actix_web::http::Method::OPTIONS
         && let Some(left) = max_forwards(request)
     {
@@ -96,12 +97,21 @@ pub fn head(
     Ok(head)
 }
 
-/// The origin form: prefix, path, and the raw query.
+/// Prefix, path, and the raw query: in origin form, or with scheme and authority where HTTP/2 has fields for them
+/// (RFC 9113 §8.3.1).
 fn target(request: &HttpRequest, outgoing: &Outgoing<'_>) -> Result<Uri, ProxyError> {
+    const NO_TARGET: ProxyError = ProxyError::BadRequest("the request target cannot be forwarded");
     let target = outgoing.route.upstream_target(outgoing.path, request.uri().query());
-    PathAndQuery::from_maybe_shared(Bytes::from(target))
-        .map(Uri::from)
-        .map_err(|_| ProxyError::BadRequest("the request target cannot be forwarded"))
+    let target = PathAndQuery::from_maybe_shared(Bytes::from(target)).map_err(|_| NO_TARGET)?;
+    let upstream = outgoing.route.upstream();
+    if !upstream.http2 {
+        return Ok(Uri::from(target));
+    }
+    let whole = Uri::builder()
+        .scheme(if upstream.tls { Scheme::HTTPS } else { Scheme::HTTP })
+        .authority(upstream.authority.as_str())
+        .path_and_query(target);
+    whole.build().map_err(|_| NO_TARGET)
 }
 
 fn pass_fields(
@@ -171,9 +181,11 @@ fn forward_cookies(
 }
 
 /// Fresh framing, from how the body was framed on its way in.
-fn frame(headers: &mut HeaderMap, framing: Framing) {
+fn frame(headers: &mut HeaderMap, framing: Framing, http2: bool) {
     match framing {
         Framing::None => {}
+        // Its frames say where the body ends (RFC 9113 §8.2.2).
+        Framing::Chunked if http2 => {}
         Framing::Sized(length) => {
             headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
         }

@@ -212,7 +212,10 @@ fn with_body(
     is_head: bool,
 ) -> HttpResponse {
     let length = || from.get(http::header::CONTENT_LENGTH).map(http::HeaderValue::as_bytes);
-    if !body.is_end_stream() {
+    // An HTTP/2 stream may end after the head, and then one does not know yet.
+    let may_have_one =
+        !is_head && !matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    if may_have_one && !body.is_end_stream() {
         return response.set_body(BoxBody::new(Download::streaming(body, link)));
     }
     link.release();

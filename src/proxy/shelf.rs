@@ -13,9 +13,11 @@ use rustls::ClientConfig;
 use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 
-use super::connect::{Connection, Purpose, addresses, connect, connector};
+use super::connect::{Purpose, addresses, connect, connector};
+use super::connection::Connection;
 use super::drain::Drain;
 use super::error::ProxyError;
+use super::multiplexed::Multiplexed;
 use super::rotation::Rotation;
 use crate::config::{Address, Trust, Upstream};
 use crate::telemetry::Metrics;
@@ -37,6 +39,8 @@ pub(super) struct Shelf {
     pub(super) rotation: Rotation,
     pub(super) trust: Option<Arc<Trust>>,
     pub(super) tls: Option<TlsConnector>,
+    /// Of connections for ordinary calls.
+    pub(super) purpose: Purpose,
     pub(super) metrics: Metrics,
     /// The calls of all workers.
     pub(super) in_flight: Gauge,
@@ -48,6 +52,8 @@ pub(super) struct Shelf {
 pub(super) struct Place {
     pub(super) address: Address,
     pub(super) idle: RefCell<VecDeque<Idle>>,
+    /// Connections that many calls share, whether idle or not.
+    pub(super) shared: RefCell<Vec<Rc<Multiplexed>>>,
 }
 
 pub(super) struct Idle {
@@ -72,7 +78,8 @@ impl Shelf {
             rotation: Rotation::new(places.len()),
             places,
             trust: upstream.trust.clone(),
-            tls: upstream.tls.then(|| connector(upstream.trust.as_deref(), system)),
+            tls: upstream.tls.then(|| connector(upstream, system)),
+            purpose: Purpose::of(upstream),
             in_flight: metrics.in_flight(&origin),
             metrics: metrics.clone(),
             watcher: Rc::clone(watcher),
@@ -84,6 +91,7 @@ impl Shelf {
     pub(super) fn is_for(&self, upstream: &Upstream) -> bool {
         self.tls.is_some() == upstream.tls
             && self.host == upstream.host
+            && self.purpose == Purpose::of(upstream)
             && self.trust == upstream.trust
             && self.places.iter().map(|place| &place.address).eq(&addresses(upstream))
     }
@@ -97,16 +105,24 @@ impl Shelf {
         let place = self.places.get(at).ok_or(ProxyError::Connect)?;
         let tls = self.tls.as_ref().map(|tls| (tls, self.host.as_str()));
         let opening = connect(&place.address, tls, purpose);
-        timeout(deadline, opening).await.map_err(|_| ProxyError::Timeout)?
+        let opened = timeout(deadline, opening).await.map_err(|_| ProxyError::Timeout)??;
+        if let Some(stream) = opened.stream() {
+            place.shared.borrow_mut().push(Rc::clone(stream.connection()));
+        }
+        Ok(opened)
     }
 }
 
 impl Place {
     pub(super) fn new(address: Address) -> Self {
-        Self { address, idle: RefCell::default() }
+        Self { address, idle: RefCell::default(), shared: RefCell::default() }
     }
 
+    /// One that is good at `now` for a call, if there is one.
     pub(super) fn take(&self, now: Instant) -> Option<Connection> {
+        if let Some(stream) = self.shared.borrow().iter().find_map(|shared| shared.stream(now)) {
+            return Some(Connection::shared(stream));
+        }
         let mut idle = self.idle.borrow_mut();
         while let Some(mut newest) = idle.pop_back() {
             if newest.is_fresh(now) && newest.is_ready(&mut Context::from_waker(Waker::noop())) {
@@ -118,6 +134,7 @@ impl Place {
 
     /// Keeps the connection if its exchange is over on both sides and nothing was left over; else closes it.
     pub(super) fn put(&self, connection: Connection, keep: Duration, watcher: &Watcher) {
+        let Some(connection) = connection.finish(keep) else { return };
         let mut added = Idle { connection, until: Instant::now() + keep };
         if !added.is_ready(&mut Context::from_waker(&watcher.borrow())) {
             return;
@@ -131,6 +148,7 @@ impl Place {
 
     pub(super) fn drop_old(&self, cx: &mut Context<'_>) {
         let now = Instant::now();
+        self.shared.borrow_mut().retain(|shared| shared.is_kept(now));
         self.idle.borrow_mut().retain_mut(|idle| idle.is_fresh(now) && idle.is_ready(cx));
     }
 }
@@ -144,7 +162,7 @@ impl Idle {
     /// for, wake `cx`.
     pub(super) fn is_ready(&mut self, cx: &mut Context<'_>) -> bool {
         self.connection.drive(cx);
-        self.connection.sender.is_ready()
+        self.connection.is_ready()
     }
 }
 
@@ -160,6 +178,7 @@ impl Shelf {
             rotation: Rotation::new(1),
             trust: None,
             tls: None,
+            purpose: Purpose::Exchanges,
             metrics: Metrics::default(),
             in_flight: Gauge::default(),
             watcher: Rc::new(RefCell::new(Waker::noop().clone())),

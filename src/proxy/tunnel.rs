@@ -132,10 +132,10 @@ async fn ask(
     let config = route.config();
     // A connection of its own: one that is joined does not come back.
     let mut link = pool.upgradable(route).await?;
-    let answer = link.connection.sender.send_request(head.map(|()| Upload::nothing()));
+    let answer = link.connection.ask(head.map(|()| Upload::nothing()));
     let answer = timeout(config.response_timeout, answer).await.map_err(|_| ProxyError::Timeout)?;
     let answer = answer.map_err(|error| {
-        if error.is_parse() {
+        if error.error().is_parse() {
             ProxyError::Invalid("the upstream's answer is not HTTP/1.1")
         } else {
             ProxyError::Closed

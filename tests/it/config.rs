@@ -171,7 +171,7 @@ fn mentioned(toml: &str) -> BTreeSet<String> {
         if line.starts_with('[') {
             line.trim_matches(['[', ']']).clone_into(&mut section);
         } else if let Some((key, _)) = line.split_once(" = ")
-            && key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+            && key.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'))
         {
             keys.insert(format!("{section}.{key}"));
         }

@@ -22,6 +22,9 @@ pub struct RawRoute {
     /// `unix:/path` for a Unix socket. With several, calls go to each in turn; one that cannot be connected to is left out for a while.
     #[schemars(extend("x-unit" = "addresses"))]
     pub addresses: Vec<String>,
+    /// Speak HTTP/2 with the upstream, many calls over one connection: agreed on by TLS, or from the first byte on (`h2c`) where the
+    /// upstream is plain `http`. An upstream that does not speak it is an error; there is no falling back.
+    pub http2: bool,
     /// PEM file with the certificate authorities to trust for the upstream, instead of the system's.
     #[schemars(extend("x-unit" = "file"))]
     pub ca_file: Option<String>,
@@ -120,6 +123,7 @@ impl Default for RawRoute {
             path: None,
             upstream: None,
             addresses: Vec::new(),
+            http2: false,
             ca_file: None,
             client_cert_file: None,
             client_key_file: None,

@@ -28,6 +28,7 @@ fn by_region(missing: Otherwise, unknown: Otherwise) -> ClaimRules {
         prefix: String::new(),
         addresses: Vec::new(),
         trust: None,
+        http2: false,
     };
     let upstreams = [("eu", upstream("eu.example.com")), ("7", upstream("seven.example.com"))];
     let upstreams = upstreams.map(|(value, upstream)| (value.to_owned(), upstream)).into();

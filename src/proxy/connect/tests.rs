@@ -1,12 +1,12 @@
 //! The one alarm of a connection. Time is moved by hand.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::Wake;
+use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
 use tokio::io::duplex;
 use tokio::task::{LocalSet, yield_now};
-use tokio::time::advance;
+use tokio::time::{Instant, advance};
 
 use super::*;
 
@@ -33,7 +33,7 @@ async fn whoever_waits_is_woken_by_the_time_asked_for_and_later_calls_set_no_ala
             let waker = Waker::from(Arc::clone(&count));
             let mut wait = |due| {
                 connection.drive(&mut Context::from_waker(&waker));
-                connection.is_past(due)
+                connection.is_past(due, &Context::from_waker(&waker))
             };
             let began = Instant::now();
             let rung = || count.0.load(Ordering::SeqCst);

@@ -23,6 +23,7 @@ fn plain() -> Upstream {
         prefix: String::new(),
         addresses: Vec::new(),
         trust: None,
+        http2: false,
     }
 }
 
@@ -159,7 +160,7 @@ async fn a_connection_given_back_inside_an_exchange_is_closed_at_once() {
             let pool = pool();
             let (mut link, mut theirs) = link(&pool).await;
             let request = http::Request::new(crate::proxy::upload::Upload::nothing());
-            let asking = link.connection.sender.send_request(request);
+            let asking = link.connection.ask(request);
             poll_fn(|cx| {
                 link.connection.drive(cx);
                 Poll::Ready(())
@@ -221,8 +222,8 @@ async fn a_connection_for_an_upgrade_is_fresh_and_outlives_the_101() {
             .header("upgrade", "x")
             .body(crate::proxy::upload::Upload::nothing())
             .expect("a request");
-        link.connection.sender.ready().await.expect("an open connection");
-        let answer = link.connection.sender.send_request(request).await.expect("an answer");
+        link.connection.ready().await;
+        let answer = link.connection.ask(request).await.ok().expect("an answer");
         assert_eq!(answer.status(), 101);
         let stream = hyper::upgrade::on(answer).await.expect("the stream");
         let mut stream = hyper_util::rt::TokioIo::new(stream);

@@ -20,6 +20,7 @@ fn config(path: &str) -> RouteConfig {
             prefix: String::new(),
             addresses: Vec::new(),
             trust: None,
+            http2: false,
         },
         token: TokenSource::Login,
         session_rate: None,

@@ -33,6 +33,7 @@ pub fn route(address: SocketAddr) -> RouteConfig {
             prefix: String::new(),
             addresses: Vec::new(),
             trust: None,
+            http2: false,
         },
         session_rate: None,
         rules: cloakroom::config::ClaimRules::default(),

@@ -5,6 +5,7 @@ mod bodies;
 mod connections;
 mod faults;
 mod front;
+mod http2;
 mod limits;
 mod requests;
 mod responses;

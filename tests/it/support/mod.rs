@@ -5,6 +5,7 @@ pub mod child;
 pub mod hostile_op;
 pub mod hostile_upstream;
 pub mod html;
+pub mod http2_upstream;
 pub mod log;
 pub mod nginx;
 pub mod oidc_provider;

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
@@ -28,7 +29,7 @@ pub fn mutual_acceptor() -> TlsAcceptor {
         WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
     let chain = CertificateDer::from_pem_file(file("localhost.pem")).unwrap();
     let key = PrivateKeyDer::from_pem_file(file("localhost.key.pem")).unwrap();
-    let config = rustls::ServerConfig::builder_with_provider(provider)
+    let config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_client_cert_verifier(verifier.build().unwrap())
@@ -39,16 +40,26 @@ pub fn mutual_acceptor() -> TlsAcceptor {
 
 /// A server side with the certificate of `name`: `localhost` or `elsewhere`.
 pub fn acceptor(name: &str) -> TlsAcceptor {
+    TlsAcceptor::from(Arc::new(server(name)))
+}
+
+/// A server side for `localhost` that speaks one of these protocols, by the names that TLS has for them; none says nothing.
+pub fn speaking(protocols: &[&str]) -> TlsAcceptor {
+    let mut config = server("localhost");
+    config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+    TlsAcceptor::from(Arc::new(config))
+}
+
+fn server(name: &str) -> ServerConfig {
     let chain = CertificateDer::from_pem_file(folder().join(format!("{name}.pem"))).unwrap();
     let key = PrivateKeyDer::from_pem_file(folder().join(format!("{name}.key.pem"))).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = rustls::ServerConfig::builder_with_provider(provider)
+    ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_no_client_auth()
         .with_single_cert(vec![chain], key)
-        .unwrap();
-    TlsAcceptor::from(Arc::new(config))
+        .unwrap()
 }
 
 fn folder() -> PathBuf {
