@@ -7,9 +7,9 @@ use smallvec::SmallVec;
 
 use super::record::{LoginAttempt, Replaced, SessionId, SessionRecord};
 use crate::clock::Timestamp;
+use crate::formats::RECORD;
 use crate::secret::Secret;
 
-const RECORD_VERSION: u8 = 1;
 /// Plaintexts are padded to steps of this many bytes, to hide small differences in length.
 const STEP: usize = 64;
 /// A JWS has three parts, a JWE five.
@@ -17,7 +17,7 @@ const MOST_PARTS: usize = 5;
 
 /// Encodes a record; `identity` fields ride along, so that a later store can tell records apart.
 pub fn encode_record(record: &SessionRecord, app_id: &str, issuer: &str) -> Vec<u8> {
-    let mut out = Writer(vec![RECORD_VERSION]);
+    let mut out = Writer(vec![RECORD.writes]);
     out.text(app_id);
     out.text(issuer);
     out.raw(record.session_id.as_bytes());
@@ -51,7 +51,7 @@ pub fn encode_record(record: &SessionRecord, app_id: &str, issuer: &str) -> Vec<
 /// Decodes a record; `None` when it is not one of ours.
 pub fn decode_record(bytes: &[u8]) -> Option<SessionRecord> {
     let mut input = Reader(bytes);
-    if input.byte()? != RECORD_VERSION {
+    if !RECORD.can_read(input.byte()?) {
         return None;
     }
     let (_app_id, _issuer) = (input.bytes()?, input.bytes()?);
@@ -81,7 +81,7 @@ pub fn decode_record(bytes: &[u8]) -> Option<SessionRecord> {
 
 /// Encodes a login attempt.
 pub fn encode_login(attempt: &LoginAttempt) -> Vec<u8> {
-    let mut out = Writer(vec![RECORD_VERSION]);
+    let mut out = Writer(vec![RECORD.writes]);
     out.text(&attempt.state);
     out.text(&attempt.nonce);
     out.text(attempt.verifier.expose());
@@ -107,7 +107,7 @@ pub fn encode_login(attempt: &LoginAttempt) -> Vec<u8> {
 /// Decodes a login attempt.
 pub fn decode_login(bytes: &[u8]) -> Option<LoginAttempt> {
     let mut input = Reader(bytes);
-    if input.byte()? != RECORD_VERSION {
+    if !RECORD.can_read(input.byte()?) {
         return None;
     }
     let mut attempt = LoginAttempt {
@@ -136,7 +136,7 @@ pub fn decode_login(bytes: &[u8]) -> Option<LoginAttempt> {
 
 /// Encodes a token with the time it was sealed: logout hint and ticket.
 pub fn encode_timed(token: Option<&str>, at: Timestamp) -> Vec<u8> {
-    let mut out = Writer(vec![RECORD_VERSION]);
+    let mut out = Writer(vec![RECORD.writes]);
     out.number(at.0);
     match token {
         Some(token) => {
@@ -151,7 +151,7 @@ pub fn encode_timed(token: Option<&str>, at: Timestamp) -> Vec<u8> {
 /// Decodes what [`encode_timed`] made.
 pub fn decode_timed(bytes: &[u8]) -> Option<(Option<Secret<String>>, Timestamp)> {
     let mut input = Reader(bytes);
-    if input.byte()? != RECORD_VERSION {
+    if !RECORD.can_read(input.byte()?) {
         return None;
     }
     let at = Timestamp(input.number()?);

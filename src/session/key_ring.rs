@@ -14,11 +14,12 @@ use super::SessionError;
 use super::xaes::{NONCE, Xaes};
 use crate::audit::{self, Event};
 use crate::config::CookieKey;
+use crate::formats::SEAL;
 use crate::secret::Random;
 use crate::telemetry::Counter;
 
-/// The format of a sealed value: version ‖ key id ‖ nonce ‖ ciphertext ‖ tag, in base64url.
-const VERSION: u8 = 1;
+/// A sealed value is version ‖ key id ‖ nonce ‖ ciphertext ‖ tag, in base64url. The version is authenticated.
+const VERSION: u8 = SEAL.writes;
 const KEY_ID: usize = 4;
 const HEADER: usize = 1 + KEY_ID + NONCE;
 /// How many seals of one key are worth a warning, long before any limit: random nonces of 192 bits are good for 2^80, but half of
@@ -220,7 +221,7 @@ impl KeyRing {
     ) -> Result<Vec<u8>, OpenFailure> {
         let mut bytes = URL_SAFE_NO_PAD.decode_to_vec(value).map_err(|_| OpenFailure::Invalid)?;
         let (version, rest) = bytes.split_first().ok_or(OpenFailure::Invalid)?;
-        if *version != VERSION {
+        if !SEAL.can_read(*version) {
             return Err(OpenFailure::Unknown);
         }
         let (&id, rest) = rest.split_first_chunk::<KEY_ID>().ok_or(OpenFailure::Invalid)?;

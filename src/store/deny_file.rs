@@ -16,8 +16,10 @@ use std::path::{Path, PathBuf};
 
 use super::deny::Entry;
 use crate::clock::Timestamp;
+use crate::formats::DENY_FILE;
 
-const HEADER: &[u8] = b"cloakroom deny list 1";
+/// The first line, before its version.
+const HEADER: &str = "cloakroom deny list ";
 /// Longer lines are not ours.
 const LONGEST_LINE: u64 = 128;
 
@@ -117,8 +119,7 @@ fn write_anew(path: &Path, entries: &[Entry]) -> io::Result<(File, usize)> {
         _ => {}
     }
     let mut file = private(OpenOptions::new().create_new(true)).open(&new)?;
-    let mut text = String::from_utf8_lossy(HEADER).into_owned();
-    text.push('\n');
+    let mut text = format!("{HEADER}{}\n", DENY_FILE.writes);
     for entry in entries {
         text.push_str(&entry.to_line());
         text.push('\n');
@@ -130,6 +131,11 @@ fn write_anew(path: &Path, entries: &[Entry]) -> io::Result<(File, usize)> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;
     Ok((file, entries.len()))
+}
+
+fn is_header(line: &[u8]) -> bool {
+    let version = std::str::from_utf8(line).ok().and_then(|line| line.strip_prefix(HEADER));
+    version.and_then(|text| text.parse().ok()).is_some_and(|version| DENY_FILE.can_read(version))
 }
 
 fn read(path: &Path, name: String) -> Result<Vec<Entry>, DenyFileError> {
@@ -158,7 +164,7 @@ fn read(path: &Path, name: String) -> Result<Vec<Entry>, DenyFileError> {
         match whole.and_then(Entry::from_line) {
             Some(entry) if number > 1 => entries.push(entry),
             // Another file by mistake must not be taken for a list with one torn line.
-            _ if number == 1 && whole != Some(HEADER) => {
+            _ if number == 1 && !whole.is_some_and(is_header) => {
                 return Err(DenyFileError::Garbage { path: name, line: 1 });
             }
             _ if number == 1 => {}

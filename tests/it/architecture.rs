@@ -12,7 +12,7 @@ const LAYERS: [&[&str]; 9] = [
     &["session"],
     &["oidc"],
     &["store", "audit"],
-    &["telemetry", "config", "clock", "secret"],
+    &["telemetry", "config", "clock", "secret", "formats"],
 ];
 /// Siblings that may use each other, with the reason.
 const ALLOWED: [(&str, &str, &str); 3] = [

@@ -23,6 +23,8 @@ mod dev_stack;
 #[cfg(feature = "dev")]
 mod doctor;
 #[cfg(test)]
+mod formats;
+#[cfg(test)]
 #[cfg(feature = "dev")]
 mod monitoring;
 #[cfg(test)]
