@@ -66,7 +66,7 @@ fn resolve(base: &Url, text: &str) -> Url {
 fn route(path: &str) -> RouteConfig {
     use std::time::Duration;
 
-    use cloakroom::config::{CloseAt, Retry, TokenSource, Upstream};
+    use cloakroom::config::{CloseAt, Retry, TokenSource, TokenTarget, Upstream};
     RouteConfig {
         session_rate: None,
         rules: cloakroom::config::ClaimRules::default(),
@@ -82,6 +82,7 @@ fn route(path: &str) -> RouteConfig {
             http2: false,
         },
         token: TokenSource::Login,
+        target: TokenTarget::default(),
         methods: Vec::new(),
         strip_prefix: false,
         header_free: false,

@@ -85,8 +85,34 @@ pub enum Retry {
 pub enum TokenSource {
     /// The access token of the login.
     Login,
+    /// One for this API, exchanged for that of the login (RFC 8693).
+    Exchange,
+    /// What the authorization server says of that of the login: the JWT that it stands for (a phantom token), or the same
+    /// once the server says that it is active (RFC 7662).
+    Introspect,
+    /// One of ours, for whoever calls (RFC 6749 §4.4): no session needed.
+    Client,
     /// No token, no session needed.
     None,
+}
+
+impl TokenSource {
+    /// Whether a call needs a session.
+    pub const fn needs_session(self) -> bool {
+        matches!(self, Self::Login | Self::Exchange | Self::Introspect)
+    }
+}
+
+/// In which form the authorization server is asked about a token. Another one than this is never taken for an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum IntrospectionForm {
+    /// The access token as a JWT (`application/jwt`), which the API gets.
+    Jwt,
+    /// A signed answer for us (RFC 9701); the API gets the login's token.
+    Signed,
+    /// A plain answer (RFC 7662); the API gets the login's token.
+    Json,
 }
 
 /// When what outlasts its request is closed.

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::choices::{Otherwise, TokenSource};
+use super::choices::Otherwise;
 use super::raw::{RawRoute, RawUpstreamBy};
 use super::report::{At, Wrong, every, unique, wrong};
 use super::trust::further_upstream;
@@ -97,7 +97,7 @@ pub(super) fn rules(
 
 /// Without a session nobody has claims.
 fn needs_login(at: &At<'_>, raw: &RawRoute) -> Option<()> {
-    if raw.token == TokenSource::Login {
+    if raw.token.needs_session() {
         return Some(());
     }
     let written = [

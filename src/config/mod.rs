@@ -2,7 +2,7 @@
 //! The only module that reads the environment. Never puts a configured value into a diagnostic.
 //!
 //! The way of a setting: `tree` (as written, with places) ← `layers` (overrides) → `shape` (compared with the
-//! `schema`) → `raw` (typed) → one file per section (`server`, `control`, `redis`, `app`, `provider`, `session`, `routes`, `claim_rules`, `trust`, `spa`) → `types`.
+//! `schema`) → `raw` (typed) → one file per section (`server`, `control`, `redis`, `app`, `provider`, `session`, `routes`, `claim_rules`, `token_target`, `trust`, `spa`) → `types`.
 
 mod app;
 mod audit;
@@ -28,6 +28,7 @@ mod server;
 mod session;
 mod shape;
 mod spa;
+mod token_target;
 mod tree;
 mod trust;
 mod types;

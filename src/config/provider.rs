@@ -59,6 +59,7 @@ pub(super) fn provider(at: &At<'_>, raw: &RawProvider) -> Option<ProviderConfig>
         client_secret: client_secret?,
         auth_method: raw.auth_method,
         pushed_requests: raw.pushed_requests,
+        introspection: raw.introspection,
         scopes: scopes?,
         discovery_url: discovery_url.ok()?,
         endpoints: endpoints?,
@@ -124,6 +125,7 @@ fn endpoints(at: &At<'_>, raw: &RawProvider) -> Option<EndpointOverrides> {
     let userinfo = url("userinfo_endpoint", &raw.userinfo_endpoint);
     let end_session = url("end_session_endpoint", &raw.end_session_endpoint);
     let revocation = url("revocation_endpoint", &raw.revocation_endpoint);
+    let introspection = url("introspection_endpoint", &raw.introspection_endpoint);
     let name = "pushed_authorization_request_endpoint";
     let pushed = url(name, &raw.pushed_authorization_request_endpoint);
     Some(EndpointOverrides {
@@ -133,6 +135,7 @@ fn endpoints(at: &At<'_>, raw: &RawProvider) -> Option<EndpointOverrides> {
         userinfo: userinfo.ok()?,
         end_session: end_session.ok()?,
         revocation: revocation.ok()?,
+        introspection: introspection.ok()?,
         pushed: pushed.ok()?,
     })
 }

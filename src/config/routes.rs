@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use super::choices::TokenSource;
 use super::claim_rules::rules;
 use super::location::{is_own, parse_path};
 use super::quantity::{DAY, HOUR, MINUTE, duration, duration_or_off, rate, size};
 use super::raw::{Pairs, RawRoute};
 use super::report::{At, every, unique};
+use super::token_target::token_target;
 use super::trust::upstream;
 use super::types::{Rate, RouteConfig};
 use super::words::{
@@ -67,6 +67,7 @@ fn route(at: &At<'_>, raw: &RawRoute, base_path: Option<&str>) -> Option<RouteCo
     let rules = rules(at, raw, upstream.as_ref());
     let session_rate = session_rate(&at.key("session_rate"), raw);
     let websocket = websocket(&at.key("websocket"), raw);
+    let target = token_target(at, raw);
     let body_limit = size(&at.key("body_limit"), &raw.body_limit);
     let waits = waits(at, raw);
     let max_in_flight = in_flight(&at.key("max_in_flight"), raw.max_in_flight);
@@ -75,6 +76,7 @@ fn route(at: &At<'_>, raw: &RawRoute, base_path: Option<&str>) -> Option<RouteCo
         path: path?,
         upstream: upstream?,
         token: raw.token,
+        target: target?,
         session_rate: session_rate?,
         rules: rules?,
         methods: methods?,
@@ -124,7 +126,7 @@ fn in_flight(at: &At<'_>, most: u32) -> Option<u32> {
 #[expect(clippy::option_option, reason = "a problem was noted, no limit, or a limit")]
 fn session_rate(at: &At<'_>, raw: &RawRoute) -> Option<Option<Rate>> {
     let limit = rate(at, &raw.session_rate)?;
-    if limit.is_some() && raw.token == TokenSource::None {
+    if limit.is_some() && !raw.token.needs_session() {
         return at.fail("needs a session", "remove it, or set token = \"login\"");
     }
     Some(limit)
@@ -168,7 +170,7 @@ fn set_fields(at: &At<'_>, raw: &Pairs) -> Option<Vec<(String, String)>> {
 
 /// A WebSocket's handshake is a GET, and it needs a session, always.
 fn websocket(at: &At<'_>, raw: &RawRoute) -> Option<bool> {
-    if raw.websocket && raw.token == TokenSource::None {
+    if raw.websocket && !raw.token.needs_session() {
         return at.fail("needs a session", "remove it, or set token = \"login\"");
     }
     if raw.websocket && !raw.methods.is_empty() && !raw.methods.iter().any(|name| name == "GET") {

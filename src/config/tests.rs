@@ -875,3 +875,24 @@ fn apps_on_one_host_need_consent_and_paths_of_their_own() {
     let found = on_one_host(shared, ["/", "/store"]);
     assert!(found.len() == 1 && found[0].contains("not below the app's own path"), "{found:?}");
 }
+
+// proves: AR-20
+#[rstest]
+#[case(&[("token", "exchange")], "token: a token for which API?")]
+#[case(&[("token", "client")], "token: a token for which API?")]
+#[case(&[("token_audience", "orders")], "token_audience: means nothing here")]
+#[case(&[("token", "introspect"), ("token_scopes", "[\"a\"]")], "token_scopes: means nothing here")]
+#[case(&[("token", "exchange"), ("token_resource", "orders")], "token_resource: not an absolute URI")]
+#[case(&[("token", "exchange"), ("token_resource", "https://a/#b")], "token_resource: not an absolute URI")]
+#[case(&[("token", "exchange"), ("token_scopes", "[\"a b\"]")], "token_scopes.0: not a scope")]
+#[case(&[("token", "exchange"), ("token_audience", "a"), ("token_cache", "2h")], "token_cache: out of bounds")]
+#[case(&[("token", "client"), ("token_audience", "a"), ("session_rate", "1/s")], "session_rate: needs a session")]
+#[case(&[("token", "client"), ("token_audience", "a"), ("require_scopes", "[\"x\"]")], "require_scopes: needs a session")]
+fn a_token_for_an_api_says_for_which(#[case] lines: &[(&str, &str)], #[case] wrong: &str) {
+    let keys: Vec<(String, &str)> =
+        lines.iter().map(|(key, value)| (format!("routes.0.{key}"), *value)).collect();
+    let mut set = vec![("routes.0.path", "/one"), ("routes.0.upstream", "http://one:8080")];
+    set.extend(keys.iter().map(|(key, value)| (key.as_str(), *value)));
+    let found = problems(LEAST, &[], &set);
+    assert!(found.len() == 1 && found[0].contains(&format!("routes.0.{wrong}")), "{found:?}");
+}

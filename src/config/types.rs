@@ -11,8 +11,8 @@ use std::time::Duration;
 use super::audit::AuditConfig;
 use super::certificate::ServerCertificate;
 use super::choices::{
-    ClientAuthMethod, CloseAt, LogFormat, LogoutMode, Outage, PushedRequests, Retry, Revoke,
-    SessionStore, TokenSource,
+    ClientAuthMethod, CloseAt, IntrospectionForm, LogFormat, LogoutMode, Outage, PushedRequests,
+    Retry, Revoke, SessionStore, TokenSource,
 };
 use super::claim_rules::ClaimRules;
 use super::trust::Trust;
@@ -150,6 +150,8 @@ pub struct ProviderConfig {
     pub client_secret: Secret<String>,
     pub auth_method: ClientAuthMethod,
     pub pushed_requests: PushedRequests,
+    /// In which form it is asked about access tokens, for routes that want it.
+    pub introspection: IntrospectionForm,
     /// Contains `openid`.
     pub scopes: Vec<String>,
     /// Default: issuer + `/.well-known/openid-configuration`.
@@ -191,6 +193,7 @@ pub struct EndpointOverrides {
     pub userinfo: Option<String>,
     pub end_session: Option<String>,
     pub revocation: Option<String>,
+    pub introspection: Option<String>,
     pub pushed: Option<String>,
 }
 
@@ -278,6 +281,8 @@ pub struct RouteConfig {
     pub path: String,
     pub upstream: Upstream,
     pub token: TokenSource,
+    /// Which token that is, where it is not the login's.
+    pub target: TokenTarget,
     /// Calls of one session.
     pub session_rate: Option<Rate>,
     /// What is asked of the login's scopes and claims, and what is done with them.
@@ -324,6 +329,17 @@ pub struct RouteConfig {
     pub retry: Retry,
     /// Most calls at the upstream, over all workers and routes.
     pub max_in_flight: u32,
+}
+
+/// What a token for one API is asked for with, and how long it is kept at most.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct TokenTarget {
+    /// RFC 8693 §2.1.
+    pub audience: Option<String>,
+    /// An absolute URI without fragment (RFC 8707 §2).
+    pub resource: Option<String>,
+    pub scopes: Vec<String>,
+    pub most_kept: Duration,
 }
 
 /// Where a route goes: one fixed host, no path tricks.

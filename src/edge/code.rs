@@ -30,6 +30,8 @@ pub enum Code {
     BodyTooLarge,
     LoginLoop,
     LogoutTokenRefused,
+    TokenInactive,
+    ApiTokenRefused,
     ProviderUnavailable,
     StoreUnavailable,
     TooManyStreams,
@@ -45,7 +47,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, for the documentation test.
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 39] = [
         Self::NotLoggedIn,
         Self::SessionExpired,
         Self::SessionTooLarge,
@@ -72,6 +74,8 @@ impl Code {
         Self::BodyTooLarge,
         Self::LoginLoop,
         Self::LogoutTokenRefused,
+        Self::TokenInactive,
+        Self::ApiTokenRefused,
         Self::ProviderUnavailable,
         Self::StoreUnavailable,
         Self::TooManyStreams,
@@ -251,6 +255,18 @@ impl Code {
                 400,
                 "The logout token is not acceptable",
                 "Send one valid logout_token as a form; the audit line of this request says what is wrong.",
+            ),
+            Self::TokenInactive => (
+                "token_inactive",
+                401,
+                "The authorization server does not take the session's access token any more",
+                "Send the browser to /login.",
+            ),
+            Self::ApiTokenRefused => (
+                "api_token_refused",
+                502,
+                "The authorization server gives no token for this API",
+                "Let the operator look at the log and at the route's token settings.",
             ),
             Self::ProviderUnavailable => (
                 "provider_unavailable",

@@ -51,6 +51,7 @@ pub async fn answer(
         let record = session.record;
         let ended = Whom::Session(record.session_id.as_bytes());
         sessions.deny.deny(ended, record.expires, Tokens::Revoke, call.now);
+        sessions.api_tokens.forget(record.session_id.as_bytes());
         parts.metrics.logout();
         parts.metrics.session_ended(SessionEnd::Logout);
         audit::record(

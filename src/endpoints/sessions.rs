@@ -17,8 +17,8 @@ use crate::session::{OpenSession, Opened, SessionCookies, SessionRecord};
 use crate::store::{DenyList, Tokens, Whom};
 use crate::telemetry::{Metrics, SessionEnd};
 use crate::tokens::{
-    Ended, Freshness, RefreshFailure, Refreshed, Refresher, RefusedTokens, Revocations, freshness,
-    spread,
+    ApiTokens, Ended, Freshness, RefreshFailure, Refreshed, Refresher, RefusedTokens, Revocations,
+    freshness, spread,
 };
 
 /// When to try again during an outage of the store, seconds.
@@ -38,6 +38,8 @@ pub struct Sessions {
     pub revocations: Arc<Revocations>,
     pub metrics: Metrics,
     pub refused: RefusedTokens,
+    /// Those of routes that do not send the login's.
+    pub api_tokens: ApiTokens,
     pub config: Arc<SessionConfig>,
     pub issuer: String,
     pub clock: Clock,
@@ -82,6 +84,7 @@ impl Sessions {
     /// The cookies of a session that somebody else has ended: only now its tokens are at hand (LO-15).
     async fn shown_again(&self, session: OpenSession, tokens: Tokens, call: &Call<'_>) {
         self.keeping.end(&session, call.link).await;
+        self.api_tokens.forget(session.record.session_id.as_bytes());
         if tokens == Tokens::Revoke {
             let ended = Ended::of(&session.record);
             let last = self.refresher.last(session.record);

@@ -89,9 +89,8 @@ impl Provider {
                     Unverified::parse(&token, Kind::Plain, &self.algorithms).map_err(invalid)?;
                 let verified =
                     self.keys.verify(&token, Asker::Us, &self.http, &metadata.jwks).await;
-                let userinfo = verified.map_err(|error| match error {
-                    OidcError::IdToken(_) => OidcError::UserinfoInvalid,
-                    outage => outage,
+                let userinfo = verified.map_err(|error| {
+                    if is_verdict(error) { OidcError::UserinfoInvalid } else { error }
                 })?;
                 userinfo::check_signed(&userinfo, &self.rules())?;
                 userinfo
@@ -134,4 +133,9 @@ impl Provider {
             acr_values: param("acr_values").map(String::as_str).or(exchange.acr_values),
         }
     }
+}
+
+/// Whether a JWT was looked at and found wanting, other than that its keys could not be had.
+pub(super) fn is_verdict(error: OidcError) -> bool {
+    matches!(error, OidcError::IdToken(_))
 }

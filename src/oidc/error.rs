@@ -48,6 +48,14 @@ pub enum OidcError {
     RevocationUnavailable,
     #[error("the revocation endpoint refused the request")]
     RevocationRejected,
+    #[error("the introspection endpoint is unavailable")]
+    IntrospectionUnavailable,
+    #[error("the introspection endpoint refused the request")]
+    IntrospectionRejected,
+    #[error("the introspection answer is not acceptable, or not in the agreed form")]
+    IntrospectionInvalid,
+    #[error("there is no introspection endpoint")]
+    IntrospectionMissing,
     #[error("the authorization response lacks the issuer that it must name")]
     ResponseIssMissing,
     #[error("the authorization response comes from another issuer")]
@@ -155,6 +163,10 @@ impl OidcError {
             Self::UserinfoSubject => "userinfo_sub_mismatch",
             Self::RevocationUnavailable => "revocation_unavailable",
             Self::RevocationRejected => "revocation_rejected",
+            Self::IntrospectionUnavailable => "introspection_unavailable",
+            Self::IntrospectionRejected => "introspection_rejected",
+            Self::IntrospectionInvalid => "introspection_invalid",
+            Self::IntrospectionMissing => "introspection_missing",
             Self::ResponseIssMissing => "response_iss_missing",
             Self::ResponseIssMismatch => "response_iss_mismatch",
         }
@@ -177,6 +189,7 @@ impl OidcError {
                 | Self::TokenUnavailable
                 | Self::UserinfoUnavailable
                 | Self::RevocationUnavailable
+                | Self::IntrospectionUnavailable
         )
     }
 

@@ -120,6 +120,17 @@ impl Http {
         form: &Secret<String>,
         authorization: Option<&Secret<String>>,
     ) -> Result<Answer, NoAnswer> {
+        self.post_form_for("application/json", url, form, authorization).await
+    }
+
+    /// The same, asking for `accept`.
+    pub(super) async fn post_form_for(
+        &self,
+        accept: &'static str,
+        url: &Url,
+        form: &Secret<String>,
+        authorization: Option<&Secret<String>>,
+    ) -> Result<Answer, NoAnswer> {
         let mut request = Request::new(reqwest::Method::POST, url.clone());
         let media_type = HeaderValue::from_static("application/x-www-form-urlencoded");
         request.headers_mut().insert(header::CONTENT_TYPE, media_type);
@@ -129,7 +140,7 @@ impl Http {
         *request.body_mut() = Some(form.expose().clone().into());
         let turn = tokio::time::timeout(self.deadline, self.posts.acquire()).await;
         let _turn = turn.map_err(gone)?.map_err(gone)?;
-        self.send(request, "application/json").await
+        self.send(request, accept).await
     }
 
     async fn send(&self, mut request: Request, accept: &'static str) -> Result<Answer, NoAnswer> {

@@ -25,6 +25,10 @@ pub(super) enum Kind {
     Logout,
     /// The same, and for servers that do not say so also what a plain one says.
     MaybeLogout,
+    /// An access token (RFC 9068 §2.1), or what calls itself a JWT and no more.
+    Access,
+    /// The answer to an introspection (RFC 9701 §5).
+    Introspection,
 }
 
 /// A token whose header is acceptable and whose signature is not yet verified.
@@ -97,20 +101,19 @@ impl<'a> Unverified<'a> {
 impl Kind {
     /// RFC 8725 §3.11: access tokens, logout tokens, JARM and introspection answers name their own type.
     fn is(self, header: &Map<String, Value>) -> bool {
-        let (plain, logout) = match header.get("typ") {
-            None => (true, false),
-            Some(Value::String(name)) => {
-                let name = name.to_ascii_lowercase();
-                // RFC 7515 §4.1.9: a media type, the prefix may be left out.
-                let name = name.strip_prefix("application/").unwrap_or(&name);
-                (name == "jwt", name == "logout+jwt")
-            }
-            Some(_) => (false, false),
+        let name = match header.get("typ") {
+            None => "jwt".to_owned(),
+            Some(Value::String(name)) => name.to_ascii_lowercase(),
+            Some(_) => return false,
         };
+        // RFC 7515 §4.1.9: a media type, the prefix may be left out.
+        let name = name.strip_prefix("application/").unwrap_or(&name);
         match self {
-            Self::Plain => plain,
-            Self::Logout => logout,
-            Self::MaybeLogout => plain || logout,
+            Self::Plain => name == "jwt",
+            Self::Logout => name == "logout+jwt",
+            Self::MaybeLogout => matches!(name, "jwt" | "logout+jwt"),
+            Self::Access => matches!(name, "jwt" | "at+jwt"),
+            Self::Introspection => name == "token-introspection+jwt",
         }
     }
 }

@@ -18,6 +18,7 @@ pub(super) struct Metadata {
     pub(super) userinfo: Option<Url>,
     pub(super) end_session: Option<Url>,
     pub(super) revocation: Option<Url>,
+    pub(super) introspection: Option<Url>,
     /// Where authorization requests are pushed (RFC 9126 §5).
     pub(super) pushed: Option<Url>,
     /// The server takes no others.
@@ -35,6 +36,7 @@ pub(super) struct Overrides {
     userinfo: Option<Url>,
     end_session: Option<Url>,
     revocation: Option<Url>,
+    introspection: Option<Url>,
     pushed: Option<Url>,
 }
 
@@ -56,6 +58,7 @@ impl Overrides {
             userinfo: parse(&raw.userinfo)?,
             end_session: parse(&raw.end_session)?,
             revocation: parse(&raw.revocation)?,
+            introspection: parse(&raw.introspection)?,
             pushed: parse(&raw.pushed)?,
         })
     }
@@ -89,6 +92,7 @@ impl Metadata {
             userinfo: find("userinfo_endpoint", &overrides.userinfo)?,
             end_session: find("end_session_endpoint", &overrides.end_session)?,
             revocation: find("revocation_endpoint", &overrides.revocation)?,
+            introspection: find("introspection_endpoint", &overrides.introspection)?,
             pushed: find("pushed_authorization_request_endpoint", &overrides.pushed)?,
             requires_push: document.get("require_pushed_authorization_requests")
                 == Some(&Value::Bool(true)),

@@ -3,6 +3,7 @@
 //! [`Provider`] is the public face: each method is one conversation, read from top to bottom. The decisions are pure
 //! functions of the message files; `http` is the only file that touches the network.
 
+mod api_token;
 mod authorization;
 mod checked;
 mod discovery;
@@ -11,6 +12,7 @@ mod error;
 mod examine;
 mod http;
 mod id_token;
+mod introspection;
 mod issuer;
 mod json;
 mod jwks;
@@ -31,6 +33,7 @@ mod tests;
 use jsonwebtoken::Algorithm;
 use oauth2::RedirectUrl;
 
+pub use api_token::ApiToken;
 pub use authorization::{AuthorizationRequest, code_challenge};
 pub use error::{ConfigFault, IdTokenFault, OidcError};
 pub use examine::{Examination, Facts, Verdict};

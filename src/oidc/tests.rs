@@ -8,7 +8,7 @@ use rstest::rstest;
 
 use super::*;
 use crate::clock::Timestamp;
-use crate::config::{ClientAuthMethod, EndpointOverrides};
+use crate::config::{ClientAuthMethod, EndpointOverrides, IntrospectionForm};
 
 /// A valid configuration for `issuer`.
 pub(super) fn provider_config(issuer: &str) -> ProviderConfig {
@@ -18,6 +18,7 @@ pub(super) fn provider_config(issuer: &str) -> ProviderConfig {
         client_secret: Secret::from("the-secret"),
         auth_method: ClientAuthMethod::ClientSecretBasic,
         pushed_requests: PushedRequests::WhenRequired,
+        introspection: IntrospectionForm::Jwt,
         scopes: vec!["openid".to_owned(), "sales".to_owned()],
         discovery_url: None,
         endpoints: EndpointOverrides::default(),

@@ -4,7 +4,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::config::{ClientAuthMethod, ProviderConfig};
+use crate::config::{ClientAuthMethod, ProviderConfig, TokenTarget};
 use crate::secret::Secret;
 
 /// A form, ready to be posted.
@@ -41,6 +41,45 @@ pub(super) fn refresh(config: &ProviderConfig, token: &Secret<String>) -> Form {
 /// Revokes `token`; `hint` is `refresh_token` or `access_token`.
 pub(super) fn revocation(config: &ProviderConfig, token: &Secret<String>, hint: &str) -> Form {
     form(config, &[("token", token.expose()), ("token_type_hint", hint)])
+}
+
+/// Exchanges an access token for one for another API (RFC 8693 §2.1).
+pub(super) fn exchange(
+    config: &ProviderConfig,
+    subject: &Secret<String>,
+    target: &TokenTarget,
+) -> Form {
+    const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
+    let scope = target.scopes.join(" ");
+    let mut fields = vec![
+        ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
+        ("subject_token", subject.expose()),
+        ("subject_token_type", ACCESS_TOKEN),
+        ("requested_token_type", ACCESS_TOKEN),
+    ];
+    fields.extend(aim(target, &scope));
+    form(config, &fields)
+}
+
+/// Asks for a token of the client's own.
+pub(super) fn client_credentials(config: &ProviderConfig, target: &TokenTarget) -> Form {
+    let scope = target.scopes.join(" ");
+    let mut fields = vec![("grant_type", "client_credentials")];
+    fields.extend(aim(target, &scope));
+    form(config, &fields)
+}
+
+/// What says for which API a token is wanted.
+fn aim<'a>(target: &'a TokenTarget, scope: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
+    let audience = target.audience.as_deref().map(|audience| ("audience", audience));
+    let resource = target.resource.as_deref().map(|resource| ("resource", resource));
+    let scope = (!scope.is_empty()).then_some(("scope", scope));
+    audience.into_iter().chain(resource).chain(scope)
+}
+
+/// Asks about an access token (RFC 7662 §2.1).
+pub(super) fn introspection(config: &ProviderConfig, token: &Secret<String>) -> Form {
+    form(config, &[("token", token.expose()), ("token_type_hint", "access_token")])
 }
 
 /// Pushes an authorization request. The client shows its credential as at the token endpoint, and names itself once.

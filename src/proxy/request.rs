@@ -77,8 +77,8 @@ pub fn head(
     let headers = head.headers_mut();
     headers.reserve(request.headers().len() + OWN_FIELDS);
     let token = match (outgoing.route.config().token, outgoing.access_token) {
-        (TokenSource::Login, Some(token)) => Some(token),
-        _ => None,
+        (TokenSource::None, _) => None,
+        (_, token) => token,
     };
     let token_length = token.map_or(0, |token| token.expose().len());
     let mut values = Values::with_room(MOST_VALUES + token_length);

@@ -15,6 +15,7 @@ use super::held_open;
 use super::pages;
 use super::routes::Refused;
 use super::sensitive::Trail;
+use super::tokens_of_apis;
 use super::worker::Worker;
 use crate::config::TokenSource;
 use crate::edge::{Code, Problem};
@@ -68,7 +69,13 @@ async fn through(
     let api = Api { call, app, worker, route, path, handshake, claim_fields, told, trail };
     match route.config().token {
         TokenSource::None => api.forward(None, body).await.map(|sent| sent.response),
-        TokenSource::Login => api.with_login_token(body).await,
+        TokenSource::Client => {
+            let token = Box::pin(tokens_of_apis::own(app, route.config())).await?;
+            api.forward(token.token.as_ref(), body).await.map(|sent| sent.response)
+        }
+        TokenSource::Login | TokenSource::Exchange | TokenSource::Introspect => {
+            api.with_login_token(body).await
+        }
     }
 }
 
@@ -244,7 +251,17 @@ impl Api<'_> {
     /// Sends the call with the token of `record`, and binds what it opens to the session.
     async fn send(&self, record: &SessionRecord, body: &mut Body) -> Result<Forwarded, Refused> {
         let (call, app, config) = (self.call, self.app, self.route.config());
-        let token = Some(&record.access_token);
+        let mut other = None;
+        if config.token != TokenSource::Login {
+            other = Box::pin(tokens_of_apis::of_session(app, config, record)).await?;
+            if other.is_none() {
+                // Nothing of it is gone.
+                body.may_repeat = true;
+                return Ok(tokens_of_apis::inactive(call.request_id));
+            }
+        }
+        let other_token = other.as_ref().and_then(|other| other.token.as_ref());
+        let token = Some(other_token.unwrap_or(&record.access_token));
         let Some(handshake) = &self.handshake else {
             let payload = std::mem::replace(&mut body.payload, Payload::None);
             let mut sent = self.forward(token, payload).await?;

@@ -24,7 +24,7 @@ use crate::session::{
 };
 use crate::spa::Spa;
 use crate::store::{DenyFileError, DenyList, Seen, SessionNews, Tokens};
-use crate::tokens::{Flights, Refresher, RefusedTokens, Revocations, SharedRefreshes};
+use crate::tokens::{ApiTokens, Flights, Refresher, RefusedTokens, Revocations, SharedRefreshes};
 
 /// How long a finished exchange answers a repeated callback of the same login.
 const EXCHANGE_KEPT: Duration = Duration::from_secs(60);
@@ -155,16 +155,22 @@ struct Memory {
     exchanges: Flights<Result<Arc<SessionRecord>, AuthError>>,
     used_states: Seen,
     refused: RefusedTokens,
+    api_tokens: ApiTokens,
 }
 
 impl Memory {
     fn of(before: Option<&App>, shared: &Shared) -> Self {
         let new_exchanges =
             || Flights::new(shared.control.clone(), shared.clock.clone(), EXCHANGE_KEPT);
+        let new_tokens = || {
+            let Shared { control, clock, metrics, .. } = shared;
+            ApiTokens::new(control.clone(), clock.clone(), metrics.clone())
+        };
         Self {
             exchanges: before.map_or_else(new_exchanges, |app| app.login.exchanges.clone()),
             used_states: before.map(|app| app.login.used.clone()).unwrap_or_default(),
             refused: before.map(|app| app.sessions.refused.clone()).unwrap_or_default(),
+            api_tokens: before.map_or_else(new_tokens, |app| app.sessions.api_tokens.clone()),
         }
     }
 }
@@ -321,6 +327,7 @@ fn sessions(
         deny: Arc::clone(&common.deny),
         refresher: refresher(app, config.idle_timeout, common, (shared, before)),
         refused: common.memory.refused.clone(),
+        api_tokens: common.memory.api_tokens.clone(),
         revocations: Arc::clone(&common.revocations),
         metrics: shared.metrics.clone(),
         config: Arc::new(config),

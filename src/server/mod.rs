@@ -24,6 +24,7 @@ mod sensitive;
 mod shutdown;
 mod socket;
 mod take;
+mod tokens_of_apis;
 mod transport;
 mod worker;
 

@@ -29,6 +29,21 @@ pub enum RevocationResult {
     GivenUp,
 }
 
+/// What became of the wish for a token for an API.
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, EncodeLabelValue)]
+pub enum ApiTokenResult {
+    Ok,
+    /// The login's access token is not active any more.
+    Inactive,
+    Refused,
+    Unavailable,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(super) struct ApiTokenLabels {
+    pub(super) result: ApiTokenResult,
+}
+
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub(super) struct RevocationLabels {
     pub(super) result: RevocationResult,

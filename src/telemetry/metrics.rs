@@ -12,10 +12,10 @@ use prometheus_client::registry::Registry;
 
 use super::drops::Drops;
 use super::labels::{
-    AddressLabels, Answered, AppLabels, BackchannelLabels, BackchannelResult, BuildLabels,
-    CauseLabels, EndLabels, KeyLabels, LoginLabels, LoginResult, RefreshLabels, RefreshResult,
-    RefusalLabels, ReloadLabels, ReloadResult, RequestLabels, RevocationLabels, RevocationResult,
-    RouteLabels, SessionEnd, UpstreamLabels, WhomLabels,
+    AddressLabels, Answered, ApiTokenLabels, ApiTokenResult, AppLabels, BackchannelLabels,
+    BackchannelResult, BuildLabels, CauseLabels, EndLabels, KeyLabels, LoginLabels, LoginResult,
+    RefreshLabels, RefreshResult, RefusalLabels, ReloadLabels, ReloadResult, RequestLabels,
+    RevocationLabels, RevocationResult, RouteLabels, SessionEnd, UpstreamLabels, WhomLabels,
 };
 
 /// Statuses are three digits.
@@ -34,6 +34,7 @@ pub struct Metrics {
     logouts: Counter,
     backchannel: Family<BackchannelLabels, Counter>,
     revocations: Family<RevocationLabels, Counter>,
+    api_tokens: Family<ApiTokenLabels, Counter>,
     refusals: Family<RefusalLabels, Counter>,
     requests: Family<RequestLabels, Counter>,
     /// The same counters by status, found without the family's lock once they are made.
@@ -71,6 +72,7 @@ impl Default for Metrics {
             logouts: Counter::default(),
             backchannel: Family::default(),
             revocations: Family::default(),
+            api_tokens: Family::default(),
             refusals: Family::default(),
             requests: Family::default(),
             by_status: Arc::new([const { OnceLock::new() }; STATUSES]),
@@ -168,6 +170,11 @@ impl Metrics {
     /// Counts the end of a revocation.
     pub fn revocation(&self, result: RevocationResult) {
         self.revocations.get_or_create(&RevocationLabels { result }).inc();
+    }
+
+    /// Counts a token for an API that was asked for at the authorization server.
+    pub fn api_token(&self, result: ApiTokenResult) {
+        self.api_tokens.get_or_create(&ApiTokenLabels { result }).inc();
     }
 
     /// Counts a refusal by its stable problem code.
@@ -288,6 +295,8 @@ impl Metrics {
         registry.register("session_cookie_bytes", help, self.session_bytes.clone());
         let help = "Revocations of ended sessions' tokens by result";
         registry.register("revocations", help, self.revocations.clone());
+        let help = "Tokens for APIs that were asked for at the authorization server";
+        registry.register("api_tokens", help, self.api_tokens.clone());
         registry.register("refusals", "Refused requests by problem code", self.refusals.clone());
         registry.register("requests", "Answered requests by status", self.requests.clone());
         let help = "1 while an app's authorization server is not usable";

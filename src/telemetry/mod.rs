@@ -8,8 +8,8 @@ mod refusals;
 
 pub use drops::{DropReason, Drops};
 pub use labels::{
-    Answered, BackchannelResult, LoginResult, RefreshResult, ReloadResult, RevocationResult,
-    SessionEnd,
+    Answered, ApiTokenResult, BackchannelResult, LoginResult, RefreshResult, ReloadResult,
+    RevocationResult, SessionEnd,
 };
 pub use logs::{Logs, TapLayer, init as init_logs};
 pub use metrics::{Counter, Metrics};

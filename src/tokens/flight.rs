@@ -133,6 +133,12 @@ impl<T: Clone + Send + Sync + 'static> Flights<T> {
         self.lock().by_key.remove(key).map(|entry| entry.result)
     }
 
+    /// Forgets every result that `is_meant`.
+    pub fn forget(&self, is_meant: impl Fn(&T) -> bool) {
+        let is_kept = |entry: &Entry<T>| !entry.result.borrow().as_ref().is_some_and(&is_meant);
+        self.lock().by_key.retain(|_, entry| is_kept(entry));
+    }
+
     fn lock(&self) -> MutexGuard<'_, Entries<T>> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }

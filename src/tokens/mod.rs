@@ -1,5 +1,6 @@
 //! Which access token a route gets, and when it is refreshed. Never talks HTTP to an upstream.
 
+mod api_tokens;
 mod backoff;
 mod decide;
 mod flight;
@@ -8,6 +9,7 @@ mod refused;
 mod revocations;
 mod shared;
 
+pub use api_tokens::{ApiTokens, Caller, NoToken};
 pub use decide::{Freshness, freshness, spread};
 pub use flight::{Flights, landed};
 pub use refresh::{RefreshFailure, Refreshed, Refresher};

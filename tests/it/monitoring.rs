@@ -7,8 +7,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use cloakroom::telemetry::{
-    BackchannelResult, DropReason, LoginResult, Metrics, RefreshResult, ReloadResult,
-    RevocationResult, SessionEnd,
+    ApiTokenResult, BackchannelResult, DropReason, LoginResult, Metrics, RefreshResult,
+    ReloadResult, RevocationResult, SessionEnd,
 };
 use serde_json::Value;
 
@@ -58,6 +58,7 @@ fn everything() -> String {
     metrics.session_ended(SessionEnd::Logout);
     metrics.answers("app", "/api");
     metrics.revocation(RevocationResult::Done);
+    metrics.api_token(ApiTokenResult::Ok);
     metrics.refusal("csrf_origin");
     metrics.request(200);
     metrics.provider_degraded("app", false);

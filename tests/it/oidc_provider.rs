@@ -2,6 +2,8 @@
 //! in `whole_server`.
 
 #[cfg(feature = "dev")]
+mod api_tokens;
+#[cfg(feature = "dev")]
 mod whole_server;
 
 use serde_json::{Value, json};

@@ -31,6 +31,8 @@ const settings = {
   id_token_ttl: 3600,
   // Put the claims of profile and email into the ID token; false leaves them to userinfo.
   id_token_claims: true,
+  // What the client may do beside codes and refresh tokens.
+  more_grants: [],
   // More of oidc-provider's `features`, as its manual has them.
   features: {},
   ...JSON.parse(process.argv[2] ?? '{}'),
@@ -81,7 +83,7 @@ const configuration = {
       backchannel_logout_uri: settings.backchannel_logout_uri,
       backchannel_logout_session_required: true,
     }),
-    grant_types: ['authorization_code', 'refresh_token'],
+    grant_types: ['authorization_code', 'refresh_token', ...settings.more_grants],
     response_types: ['code'],
     token_endpoint_auth_method: settings.token_endpoint_auth_method,
   }],

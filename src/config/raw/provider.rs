@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Pairs, texts};
-use crate::config::choices::{ClientAuthMethod, PushedRequests};
+use crate::config::choices::{ClientAuthMethod, IntrospectionForm, PushedRequests};
 
 /// The authorization server and our client there.
 #[derive(Deserialize, Serialize, JsonSchema)]
@@ -30,6 +30,10 @@ pub struct RawProvider {
     /// Push authorization requests to the server (PAR, RFC 9126) `always`, or `when_required` by its metadata: nobody in the
     /// browser can change what is asked for, and it does not stand in logs of addresses.
     pub pushed_requests: PushedRequests,
+    /// How the server answers about access tokens on routes with `token = "introspect"`. `jwt`: with the token as a JWT, which the API
+    /// gets (a phantom token). `signed`: with a signed answer for us (RFC 9701); `json`: with a plain one (RFC 7662); the API then gets the
+    /// login's token. An answer in another form is an error.
+    pub introspection: IntrospectionForm,
     /// Scopes of the authorization request; `openid` must be among them.
     pub scopes: Vec<String>,
     /// Where the metadata is, if not at the issuer's `/.well-known/openid-configuration`.
@@ -53,6 +57,9 @@ pub struct RawProvider {
     /// Revocation endpoint; wins over the one in the metadata.
     #[schemars(extend("x-unit" = "URL"))]
     pub revocation_endpoint: Option<String>,
+    /// The same, where access tokens are introspected.
+    #[schemars(extend("x-unit" = "URL"))]
+    pub introspection_endpoint: Option<String>,
     /// Endpoint for pushed authorization requests; wins over the one in the metadata.
     #[schemars(extend("x-unit" = "URL"))]
     pub pushed_authorization_request_endpoint: Option<String>,
@@ -108,6 +115,7 @@ impl Default for RawProvider {
             client_secret_env: None,
             auth_method: ClientAuthMethod::ClientSecretBasic,
             pushed_requests: PushedRequests::WhenRequired,
+            introspection: IntrospectionForm::Jwt,
             scopes: texts(&["openid"]),
             discovery_url: None,
             authorization_endpoint: None,
@@ -116,6 +124,7 @@ impl Default for RawProvider {
             userinfo_endpoint: None,
             end_session_endpoint: None,
             revocation_endpoint: None,
+            introspection_endpoint: None,
             pushed_authorization_request_endpoint: None,
             ca_file: None,
             proxy: None,

@@ -34,8 +34,21 @@ pub struct RawRoute {
     /// PEM file with the private key of `client_cert_file`.
     #[schemars(extend("x-unit" = "file"))]
     pub client_key_file: Option<String>,
-    /// `login` sends the access token of the login; `none` sends none and needs no session.
+    /// Which access token the API gets. `login`: that of the login. `exchange`: one for this API, exchanged for it (RFC 8693).
+    /// `introspect`: the JWT that an opaque one stands for, or the same once the authorization server says that it is active
+    /// (`provider.introspection`). `client`: one of ours (client credentials), for callers without a session, too. `none`: none, and no
+    /// session is needed.
     pub token: TokenSource,
+    /// The API that the token is for, as the authorization server calls it (`audience`). With `exchange` and `client`.
+    pub token_audience: Option<String>,
+    /// The same as a URI (`resource`, RFC 8707).
+    #[schemars(extend("x-unit" = "URL"))]
+    pub token_resource: Option<String>,
+    /// Scopes of the token; no more than the API needs.
+    pub token_scopes: Vec<String>,
+    /// How long such a token, or what was said of one, is used at most; 1s to 1h. It ends with the token, whatever stands here.
+    #[schemars(extend("x-unit" = "duration"))]
+    pub token_cache: String,
     /// How often one session may call this route: a whole number and `/s`, `/m` or `/h`, or `off`. So many at once, then as the
     /// time passes; more are 429 `rate_limited`. Each process counts by itself.
     #[schemars(extend("x-unit" = "rate"))]
@@ -128,6 +141,10 @@ impl Default for RawRoute {
             client_cert_file: None,
             client_key_file: None,
             token: TokenSource::Login,
+            token_audience: None,
+            token_resource: None,
+            token_scopes: Vec::new(),
+            token_cache: "5m".to_owned(),
             session_rate: "off".to_owned(),
             require_scopes: Vec::new(),
             require_claims: BTreeMap::new(),

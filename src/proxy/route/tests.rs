@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use rstest::rstest;
 
 use super::{Route, RouteTable};
-use crate::config::{ClaimRules, CloseAt, Retry, RouteConfig, TokenSource, Upstream};
+use crate::config::{ClaimRules, CloseAt, Retry, RouteConfig, TokenSource, TokenTarget, Upstream};
 use crate::proxy::{NormalPath, ProxyError};
 
 fn config(path: &str) -> RouteConfig {
@@ -23,6 +23,7 @@ fn config(path: &str) -> RouteConfig {
             http2: false,
         },
         token: TokenSource::Login,
+        target: TokenTarget::default(),
         session_rate: None,
         rules: ClaimRules::default(),
         methods: Vec::new(),

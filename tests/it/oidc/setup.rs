@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use cloakroom::clock::{Clock, Timestamp};
-use cloakroom::config::{ClientAuthMethod, EndpointOverrides, ProviderConfig, PushedRequests};
+use cloakroom::config::{
+    ClientAuthMethod, EndpointOverrides, IntrospectionForm, ProviderConfig, PushedRequests,
+};
 use cloakroom::oidc::{
     AuthorizationRequest, CodeExchange, Login, OidcError, Provider, TokenSet, code_challenge,
 };
@@ -153,6 +155,7 @@ pub fn config(issuer: &str) -> ProviderConfig {
         client_secret: Secret::from("s:cr t/%é"),
         auth_method: ClientAuthMethod::ClientSecretBasic,
         pushed_requests: PushedRequests::WhenRequired,
+        introspection: IntrospectionForm::Jwt,
         scopes: ["openid", "profile", "sales"].map(ToOwned::to_owned).to_vec(),
         discovery_url: None,
         endpoints: EndpointOverrides::default(),

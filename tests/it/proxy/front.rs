@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use actix_web::dev::{ServerHandle, ServiceRequest, ServiceResponse, fn_service};
 use actix_web::{App, Error, HttpResponse, HttpServer};
-use cloakroom::config::{CloseAt, PublicUrl, Retry, RouteConfig, TokenSource, Upstream};
+use cloakroom::config::{
+    CloseAt, PublicUrl, Retry, RouteConfig, TokenSource, TokenTarget, Upstream,
+};
 use cloakroom::edge::{Code, Problem};
 use cloakroom::proxy::{Drain, NormalPath, Outgoing, Pool, RouteTable, forward};
 use cloakroom::secret::Secret;
@@ -38,6 +40,7 @@ pub fn route(address: SocketAddr) -> RouteConfig {
         session_rate: None,
         rules: cloakroom::config::ClaimRules::default(),
         token: TokenSource::Login,
+        target: TokenTarget::default(),
         methods: Vec::new(),
         strip_prefix: false,
         header_free: false,

@@ -1,6 +1,7 @@
 //! The whole server, as browsers, authorization servers and attackers meet it.
 
 mod admin;
+mod api_tokens;
 mod attempts;
 mod audit;
 mod audit_routes;

@@ -4,6 +4,7 @@
 //! tokens), records every request, and lets a test break one thing at a time. It decides nothing about the client.
 
 mod answers;
+mod api_tokens;
 mod keys;
 mod wire;
 
@@ -55,6 +56,7 @@ pub enum Endpoint {
     Token,
     Userinfo,
     Revocation,
+    Introspection,
     EndSession,
     /// Anything else: nobody should come here.
     Other,
@@ -86,6 +88,11 @@ pub struct Knobs {
     pub id_token: Option<Mangle>,
     pub token_response: Edit,
     pub userinfo: Edit,
+    /// The answer to an exchange, or to client credentials.
+    pub api_token: Edit,
+    /// The members of an introspection, or the claims and the header of a signed one.
+    pub introspection: Edit,
+    pub introspection_header: Edit,
     pub authorization_response: Option<EditResponse>,
     pub key: SigningKey,
     pub algorithm: String,
@@ -214,6 +221,11 @@ impl HostileOp {
         answers::mint_code(&mut self.state(), grant)
     }
 
+    /// Takes back every access token that it has given.
+    pub fn revoke_access_tokens(&self) {
+        self.state().access_tokens.clear();
+    }
+
     /// A logout token about the session `s1` of the user, under the current keys, with header and claims changed.
     pub fn logout_token(&self, change: impl FnOnce(&mut Value, &mut Value)) -> String {
         let (knobs, now) = (&self.state().knobs, self.clock.now().0);
@@ -254,6 +266,9 @@ impl Knobs {
             id_token: None,
             token_response: Edit::default(),
             userinfo: Edit::default(),
+            api_token: Edit::default(),
+            introspection: Edit::default(),
+            introspection_header: Edit::default(),
             authorization_response: None,
             key: SigningKeys::shared().rsa.clone(),
             algorithm: "RS256".to_owned(),
@@ -295,6 +310,7 @@ impl Endpoint {
             "/token" => Self::Token,
             "/userinfo" => Self::Userinfo,
             "/revoke" => Self::Revocation,
+            "/introspect" => Self::Introspection,
             "/end_session" => Self::EndSession,
             _ => Self::Other,
         }

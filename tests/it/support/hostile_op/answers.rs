@@ -7,7 +7,7 @@ use cloakroom::clock::Clock;
 use serde_json::{Value, json};
 
 use super::wire::{Reply, Request};
-use super::{Endpoint, Grant, Rotation, State, fresh};
+use super::{Endpoint, Grant, Rotation, State, api_tokens, fresh};
 
 /// The server's own answer.
 pub fn own(
@@ -35,6 +35,7 @@ pub fn own(
             }
             Err(refusal) => refusal,
         },
+        Endpoint::Introspection => api_tokens::introspection(state, request, issuer, clock),
         Endpoint::EndSession => end_session(request),
         Endpoint::Other => Reply::new(404, "text/plain", ""),
     }
@@ -82,6 +83,7 @@ fn discovery(issuer: &str) -> Value {
         "jwks_uri": format!("{issuer}/jwks"),
         "userinfo_endpoint": format!("{issuer}/userinfo"),
         "revocation_endpoint": format!("{issuer}/revoke"),
+        "introspection_endpoint": format!("{issuer}/introspect"),
         "end_session_endpoint": format!("{issuer}/end_session"),
         "response_types_supported": ["code"],
         "code_challenge_methods_supported": ["S256"],
@@ -121,6 +123,8 @@ fn token(state: &mut State, request: &Request, issuer: &str, clock: &Clock) -> R
             grant.refreshes += 1;
             tokens(state, grant, Some(old), issuer, clock)
         }
+        "urn:ietf:params:oauth:grant-type:token-exchange" => api_tokens::exchange(state, request),
+        "client_credentials" => api_tokens::client_credentials(state, request),
         _ => error(400, "unsupported_grant_type"),
     }
 }
@@ -228,7 +232,7 @@ fn end_session(request: &Request) -> Reply {
     }
 }
 
-fn authenticate(state: &State, request: &Request) -> Result<(), Reply> {
+pub fn authenticate(state: &State, request: &Request) -> Result<(), Reply> {
     let by_form = || Some((request.field("client_id")?, request.field("client_secret")?));
     let known = (state.knobs.client_id.clone(), state.knobs.client_secret.clone());
     if request.basic().or_else(by_form) == Some(known) {
@@ -238,7 +242,7 @@ fn authenticate(state: &State, request: &Request) -> Result<(), Reply> {
     }
 }
 
-fn error(status: u16, code: &str) -> Reply {
+pub fn error(status: u16, code: &str) -> Reply {
     Reply::json(
         status,
         &json!({ "error": code, "error_description": "<script>never shown</script>" }),

@@ -1,0 +1,80 @@
+//! The token that a call goes out with where it is not the login's own. Nothing has been sent yet: whatever comes of it here,
+//! the call can still be made. An outage of the authorization server is 503 and ends no session.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::HttpResponse;
+use tokio::time::timeout;
+
+use super::app::App;
+use super::routes::Refused;
+use crate::config::RouteConfig;
+use crate::edge::{Code, Problem};
+use crate::oidc::{ApiToken, OidcError};
+use crate::proxy::Forwarded;
+use crate::session::SessionRecord;
+use crate::tokens::{Caller, NoToken};
+
+/// How long a call waits for its token.
+const WAITS: Duration = Duration::from_secs(10);
+
+/// The token for a call of this session on this route; `None` when the authorization server does not take the session's
+/// access token any more.
+pub async fn of_session(
+    app: &App,
+    config: &RouteConfig,
+    record: &SessionRecord,
+) -> Result<Option<Arc<ApiToken>>, Refused> {
+    let session = record.session_id.as_bytes();
+    let caller = Caller { session, access_token: &record.access_token };
+    let token = match fetched(app, config, Some(caller)).await {
+        Ok(token) => token,
+        Err(NoToken::Subject) => return Ok(None),
+        Err(NoToken::Unavailable(_)) => return Err(unavailable()),
+        Err(NoToken::Refused(_)) => return Err(refused(Code::ApiTokenRefused)),
+    };
+    // What the server says of the token now counts, not what it said at the login.
+    if let Some(scope) = &token.scope {
+        let granted: Vec<&str> = scope.split(' ').collect();
+        let missing = config.rules.scopes.iter().filter(|scope| !granted.contains(&scope.as_str()));
+        let missing: Vec<String> = missing.cloned().collect();
+        if !missing.is_empty() {
+            return Err((Problem::new(Code::ScopeMissing).with_missing(missing), Vec::new()));
+        }
+    }
+    Ok(Some(token))
+}
+
+/// A token of our own, for whoever calls this route.
+pub async fn own(app: &App, config: &RouteConfig) -> Result<Arc<ApiToken>, Refused> {
+    fetched(app, config, None).await.map_err(|why| match why {
+        NoToken::Unavailable(_) => unavailable(),
+        NoToken::Subject | NoToken::Refused(_) => refused(Code::ApiTokenRefused),
+    })
+}
+
+/// The answer to a call whose access token is not active any more, as if the API had said so: a new one may help.
+pub fn inactive(request_id: &str) -> Forwarded {
+    let response: HttpResponse = Problem::new(Code::TokenInactive).response(request_id, false);
+    Forwarded { response, token_refused: true }
+}
+
+async fn fetched(
+    app: &App,
+    config: &RouteConfig,
+    caller: Option<Caller<'_>>,
+) -> Result<Arc<ApiToken>, NoToken> {
+    let wanted = (config.token, &config.target);
+    let token = app.sessions.api_tokens.get(&app.provider, wanted, caller);
+    let late = NoToken::Unavailable(OidcError::TokenUnavailable);
+    timeout(WAITS, token).await.unwrap_or(Err(late))
+}
+
+fn unavailable() -> Refused {
+    (Problem::new(Code::ProviderUnavailable).with_retry_after(2), Vec::new())
+}
+
+fn refused(code: Code) -> Refused {
+    (Problem::new(code), Vec::new())
+}
