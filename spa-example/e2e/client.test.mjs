@@ -32,6 +32,7 @@ describe("cloakroom.js", () => {
     const cases = /** @type {const} */ ([
       [401, "not_logged_in", "NotLoggedIn", "not_logged_in"],
       [401, "session_expired", "NotLoggedIn", "not_logged_in"],
+      [401, "step_up_required", "StepUpRequired", "step_up"],
       [401, null, "ApiError", "api_unauthorized"],
       [403, "csrf_header_missing", "Forbidden", "forged"],
       [403, "forbidden_fetch_dest", "Forbidden", "not_allowed"],

@@ -21,7 +21,7 @@
 
 /**
  * Which of the failures it was; one value per thing that a user interface does differently.
- * @typedef {"not_logged_in" | "forged" | "not_allowed" | "unavailable" | "upstream_failed" | "upstream_timeout"
+ * @typedef {"not_logged_in" | "step_up" | "forged" | "not_allowed" | "unavailable" | "upstream_failed" | "upstream_timeout"
  *         | "rejected" | "api_unauthorized" | "api_forbidden" | "api_error" | "unreachable"} FailureKind
  */
 
@@ -59,6 +59,9 @@ export class CloakroomError extends CallError {
 
 /** There is no session, or it has ended: show "sign in". */
 export class NotLoggedIn extends CloakroomError {}
+
+/** The API wants the user to sign in again, or in a stronger way: ask them, then `stepUp(error)`, then repeat the call. */
+export class StepUpRequired extends CloakroomError {}
 
 /** 403 by the token handler: `kind` is `forged` (CSRF defence) or `not_allowed`. Logging in again does not help. */
 export class Forbidden extends CloakroomError {}
@@ -115,6 +118,19 @@ export function cloakroom({ base = "", csrfHeader = "X-CSRF" } = {}) {
    */
   function login(options) {
     location.assign(loginUrl(options));
+  }
+
+  /**
+   * Leaves the page for the login that an API asks for and comes back to `returnTo`. What the user wanted is yours to remember:
+   * repeat the call then. A login that is not good enough comes back with `auth_error=step_up_failed`.
+   * @param {StepUpRequired} error
+   * @param {{ returnTo?: string }} [options]
+   * @throws {StepUpRequired} the same one, where the app does not allow such a login
+   */
+  async function stepUp(error, { returnTo = here() } = {}) {
+    const { login_url: url } = await /** @type {Response} */ (error.response).json();
+    if (!url) throw error;
+    location.assign(`${url}&${new URLSearchParams({ return_to: returnTo })}`);
   }
 
   /**
@@ -272,7 +288,7 @@ export function cloakroom({ base = "", csrfHeader = "X-CSRF" } = {}) {
     return apiFetch(`${root}/events`, { headers, cache: "no-store", signal });
   }
 
-  return { login, loginUrl, session, apiFetch, upload, refresh, logout, watchSession };
+  return { login, loginUrl, stepUp, session, apiFetch, upload, refresh, logout, watchSession };
 }
 
 /**
@@ -480,6 +496,9 @@ export function accepted(response) {
 function cloakroomError(response, code) {
   switch (response.status) {
     case 401:
+      if (code === "step_up_required") {
+        return new StepUpRequired("step_up", "Please confirm that it is you.", response);
+      }
       return new NotLoggedIn("not_logged_in", "You are not signed in.", response);
     case 403:
       return code.startsWith("csrf_")

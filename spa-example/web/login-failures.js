@@ -30,6 +30,8 @@ const FAILURES = {
     "The login server does not accept this site's own credentials. Tell whoever runs this site."],
   code_rejected: ["The login server took its answer back",
     "It gave this site a code and then refused it. Start again; if it happens again, tell whoever runs this site."],
+  step_up_failed: ["You could not be signed in that way",
+    "What you wanted needs a stronger or fresher login, and the login server did not ask for one. You are still signed in as before."],
   session_too_large: ["Your session does not fit",
     "The login server hands out tokens too large for cookies. Tell whoever runs this site."],
 };

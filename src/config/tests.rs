@@ -74,7 +74,10 @@ fn what_is_not_written_has_its_default() {
     assert_eq!(app.provider.default_token_lifetime, Duration::from_secs(300));
     assert_eq!((app.login.max_age, app.login.max_parallel), (Duration::from_secs(600), 10));
     assert_eq!((app.login.loop_limit, app.login.loop_window), (5, Duration::from_secs(60)));
-    assert_eq!(app.login.allowed_params, ["prompt", "login_hint", "ui_locales"]);
+    assert_eq!(
+        app.login.allowed_params,
+        ["prompt", "login_hint", "ui_locales", "acr_values", "max_age"]
+    );
     assert_eq!((app.logout.mode, app.logout.revoke), (LogoutMode::RpInitiated, Revoke::Refresh));
     assert_eq!(app.session.idle_timeout, Duration::from_secs(1800));
     assert_eq!(app.session.max_age, Duration::from_secs(8 * 3600));

@@ -20,6 +20,7 @@ pub enum AuthError {
     IdTokenInvalid,
     ClientRejected,
     CodeRejected,
+    StepUpFailed,
     SessionTooLarge,
     ProviderUnavailable,
     StoreUnavailable,
@@ -28,7 +29,7 @@ pub enum AuthError {
 
 impl AuthError {
     /// Every cause, for the documentation test.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::LoginCookieMissing,
         Self::SessionCookieMissing,
         Self::RepeatedLogin,
@@ -42,6 +43,7 @@ impl AuthError {
         Self::IdTokenInvalid,
         Self::ClientRejected,
         Self::CodeRejected,
+        Self::StepUpFailed,
         Self::SessionTooLarge,
         Self::ProviderUnavailable,
         Self::StoreUnavailable,
@@ -111,6 +113,10 @@ impl AuthError {
             Self::CodeRejected => (
                 "code_rejected",
                 "The authorization server refused the code. Register the redirect URI exactly as public_url + base_path + /callback, and start again.",
+            ),
+            Self::StepUpFailed => (
+                "step_up_failed",
+                "The authorization server did not sign the user in the way that was asked for (acr_values, max_age). The session of before goes on. Let the operator see whether it knows these authentication contexts.",
             ),
             Self::SessionTooLarge => (
                 "session_too_large",

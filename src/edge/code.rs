@@ -30,6 +30,8 @@ pub enum Code {
     BodyTooLarge,
     LoginLoop,
     LogoutTokenRefused,
+    StepUpRequired,
+    StepUpFailed,
     TokenInactive,
     ApiTokenRefused,
     ProviderUnavailable,
@@ -47,7 +49,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, for the documentation test.
-    pub const ALL: [Self; 39] = [
+    pub const ALL: [Self; 41] = [
         Self::NotLoggedIn,
         Self::SessionExpired,
         Self::SessionTooLarge,
@@ -74,6 +76,8 @@ impl Code {
         Self::BodyTooLarge,
         Self::LoginLoop,
         Self::LogoutTokenRefused,
+        Self::StepUpRequired,
+        Self::StepUpFailed,
         Self::TokenInactive,
         Self::ApiTokenRefused,
         Self::ProviderUnavailable,
@@ -255,6 +259,18 @@ impl Code {
                 400,
                 "The logout token is not acceptable",
                 "Send one valid logout_token as a form; the audit line of this request says what is wrong.",
+            ),
+            Self::StepUpRequired => (
+                "step_up_required",
+                401,
+                "The API wants the user to sign in again, or in a stronger way",
+                "Send the browser to login_url with return_to added, then repeat the call.",
+            ),
+            Self::StepUpFailed => (
+                "step_up_failed",
+                403,
+                "The API is not content with a login that has what it asked for",
+                "Do not sign in again. Let the operator compare what the API asks for with what the access token says.",
             ),
             Self::TokenInactive => (
                 "token_inactive",

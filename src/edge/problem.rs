@@ -23,12 +23,34 @@ pub struct Problem {
     allow: Option<String>,
     home: Option<String>,
     missing: Vec<String>,
+    login: Option<Box<LoginWish>>,
+}
+
+/// The login that would help.
+#[derive(Debug, serde::Serialize)]
+pub struct LoginWish {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub acr_values: Option<String>,
+    /// Seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_age: Option<u64>,
+    /// Starts it, when the place to come back to is added; `None` where the app does not allow its parameters.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub login_url: Option<String>,
 }
 
 impl Problem {
     /// A problem with the code's status and words.
     pub fn new(code: Code) -> Self {
-        Self { code, cause: None, retry_after: None, allow: None, home: None, missing: Vec::new() }
+        Self {
+            code,
+            cause: None,
+            retry_after: None,
+            allow: None,
+            home: None,
+            missing: Vec::new(),
+            login: None,
+        }
     }
 
     /// Says when to try again, in seconds.
@@ -49,6 +71,11 @@ impl Problem {
     /// Names what the login lacks: scopes or claims, as configured; never what they hold.
     pub fn with_missing(self, names: Vec<String>) -> Self {
         Self { missing: names, ..self }
+    }
+
+    /// Says what a login must have that would help (RFC 9470).
+    pub fn with_login(self, wish: LoginWish) -> Self {
+        Self { login: Some(Box::new(wish)), ..self }
     }
 
     /// Where a page's button leads: the app, as configured; `/` without it.
@@ -111,6 +138,7 @@ impl Problem {
             code: self.code(),
             cause: self.cause.map(AuthError::as_str),
             missing: &self.missing,
+            login: self.login.as_deref(),
             request_id,
         };
         // Plain strings and numbers: this cannot fail, and an empty body would still carry the code in its header.
@@ -137,6 +165,8 @@ struct Document<'a> {
     cause: Option<&'a str>,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     missing: &'a [String],
+    #[serde(flatten)]
+    login: Option<&'a LoginWish>,
     request_id: &'a str,
 }
 

@@ -294,6 +294,7 @@ fn login_code(error: OidcError) -> AuthError {
         | OidcError::IssuerMismatch
         | OidcError::ResponseIssMissing
         | OidcError::ResponseIssMismatch => AuthError::IssuerMismatch,
+        OidcError::IdToken(IdTokenFault::Acr | IdTokenFault::AuthTime) => AuthError::StepUpFailed,
         OidcError::IdToken(_) => AuthError::IdTokenInvalid,
         OidcError::TokenRejected => AuthError::ClientRejected,
         OidcError::InvalidGrant => AuthError::CodeRejected,

@@ -1,5 +1,6 @@
 //! Reads what an upstream says about the token in `WWW-Authenticate` (RFC 9110 §11.6.1, RFC 6750 §3). Only
-//! `Bearer … error="invalid_token"` says that another token would help; what cannot be read says nothing.
+//! `Bearer … error="invalid_token"` says that another token would help, and only `insufficient_user_authentication` that
+//! another login would (RFC 9470 §3); what cannot be read says nothing.
 
 use http::StatusCode;
 use http::header::{HeaderMap, WWW_AUTHENTICATE};
@@ -7,10 +8,69 @@ use http::header::{HeaderMap, WWW_AUTHENTICATE};
 /// More than this of one line, or more lines, are not read.
 const MOST_BYTES: usize = 4096;
 const MOST_LINES: usize = 8;
+/// Longest list of authentication contexts that is handed on, bytes.
+const LONGEST_ACR: usize = 512;
+
+/// What a login must have for this call, as the API says (RFC 9470 §3).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StepUp {
+    /// Authentication contexts, separated by spaces; one of them will do.
+    pub acr_values: Option<String>,
+    /// The most seconds since the user was last asked to sign in.
+    pub max_age: Option<u64>,
+}
 
 /// Whether an answer of this status says that the access token is not valid any more.
 pub fn refused(status: StatusCode, headers: &HeaderMap) -> bool {
     status == StatusCode::UNAUTHORIZED && refuses_token(headers)
+}
+
+/// What a login must have, if an answer of this status says that this one does not have it.
+pub fn step_up(status: StatusCode, headers: &HeaderMap) -> Option<StepUp> {
+    if status != StatusCode::UNAUTHORIZED {
+        return None;
+    }
+    let lines = headers.get_all(WWW_AUTHENTICATE).iter().take(MOST_LINES);
+    let mut lines = lines.map(http::HeaderValue::as_bytes).filter(|line| line.len() <= MOST_BYTES);
+    lines.find_map(asked_for)
+}
+
+/// What the first challenge of a line that wants another login asks for.
+fn asked_for(line: &[u8]) -> Option<StepUp> {
+    let (mut scheme, mut is_meant, mut wish): (&[u8], _, _) = (&[], false, StepUp::default());
+    Challenges(line).any(|param| {
+        if !std::ptr::eq(param.scheme, scheme) {
+            if is_meant {
+                return true;
+            }
+            (scheme, wish) = (param.scheme, StepUp::default());
+        }
+        let is_bearer =
+            [&b"bearer"[..], b"dpop"].iter().any(|one| scheme.eq_ignore_ascii_case(one));
+        match &*param.name.to_ascii_lowercase() {
+            b"error" if is_bearer => is_meant = param.value == b"insufficient_user_authentication",
+            b"acr_values" => wish.acr_values = acr_values(param.value),
+            b"max_age" => wish.max_age = max_age(param.value),
+            _ => {}
+        }
+        false
+    });
+    is_meant.then_some(wish)
+}
+
+/// A list that may stand in a query: printable, without the escapes of its quotes.
+fn acr_values(value: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(value).ok()?.replace('\\', "");
+    let is_plain = text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
+    let list: Vec<&str> = text.split(' ').filter(|name| !name.is_empty()).collect();
+    (is_plain && !list.is_empty() && text.len() <= LONGEST_ACR).then(|| list.join(" "))
+}
+
+/// Seconds; what is no number is none.
+fn max_age(value: &[u8]) -> Option<u64> {
+    let text = std::str::from_utf8(value).ok()?;
+    let is_number = !text.is_empty() && text.len() <= 9 && text.bytes().all(|b| b.is_ascii_digit());
+    text.parse().ok().filter(|_| is_number)
 }
 
 /// Whether the challenges say that the access token is not valid any more.
@@ -41,7 +101,7 @@ impl Param<'_> {
 struct Challenges<'a>(&'a [u8]);
 
 impl<'a> Challenges<'a> {
-    fn any(mut self, matches: impl Fn(&Param<'a>) -> bool) -> bool {
+    fn any(mut self, mut matches: impl FnMut(&Param<'a>) -> bool) -> bool {
         let mut scheme: &[u8] = &[];
         // A scheme stands at the start or after a comma; what else stands alone is a token68.
         let mut after_comma = true;
@@ -156,6 +216,31 @@ mod tests {
     ) {
         let lines: Vec<&[u8]> = lines.iter().map(|line| line.as_bytes()).collect();
         assert_eq!(refuses_token(&headers(&lines)), expected);
+    }
+
+    // proves: PX-19
+    #[rstest]
+    #[case("Bearer error=\"insufficient_user_authentication\", acr_values=\"gold silver\", max_age=\"5\"", Some(("gold silver", 5)))]
+    #[case("bearer ERROR=insufficient_user_authentication, Max_Age=0", Some(("", 0)))]
+    #[case("DPoP max_age=7, error=\"insufficient_user_authentication\", algs=\"ES256\"", Some(("", 7)))]
+    #[case("Basic max_age=1, Bearer acr_values=\"a\", error=\"insufficient_user_authentication\"", Some(("a", 999)))]
+    #[case("Bearer error=\"insufficient_user_authentication\", Basic acr_values=\"b\", max_age=9", Some(("", 999)))]
+    #[case("Bearer error=\"insufficient_user_authentication\"", Some(("", 999)))]
+    #[case("Bearer error=\"insufficient_user_authentication\", max_age=\"-1\", acr_values=\"  \"", Some(("", 999)))]
+    #[case("Bearer error=\"insufficient_user_authentication\", acr_values=\"g\u{f6}ld\"", Some(("", 999)))]
+    #[case("Bearer error=\"invalid_token\", acr_values=\"gold\"", None)]
+    #[case("Basic error=\"insufficient_user_authentication\"", None)]
+    #[case("Bearer realm=\"error=insufficient_user_authentication\"", None)]
+    fn a_challenge_says_what_the_login_must_have(
+        #[case] line: &str,
+        #[case] expected: Option<(&str, u64)>,
+    ) {
+        let all = headers(&[line.as_bytes()]);
+        let found = step_up(StatusCode::UNAUTHORIZED, &all);
+        let found =
+            found.map(|wish| (wish.acr_values.unwrap_or_default(), wish.max_age.unwrap_or(999)));
+        assert_eq!(found.as_ref().map(|(acr, age)| (acr.as_str(), *age)), expected);
+        assert_eq!(step_up(StatusCode::FORBIDDEN, &all), None);
     }
 
     proptest! {

@@ -39,6 +39,7 @@ use crate::config::PublicUrl;
 use crate::secret::Secret;
 use crate::telemetry::Answered;
 
+pub use challenge::StepUp;
 pub use connect::reach;
 pub use drain::{Drain, Phase};
 pub use error::ProxyError;
@@ -77,6 +78,8 @@ pub struct Forwarded {
     pub response: HttpResponse,
     /// The upstream says that the access token is not valid (any more): another one would help.
     pub token_refused: bool,
+    /// The upstream wants another login for this call.
+    pub step_up: Option<Box<StepUp>>,
 }
 
 /// Forwards `request` and gives the upstream's answer, its body still streaming.
@@ -93,7 +96,7 @@ pub async fn forward(
     request::refuse(request, route)?;
     if request::ends_here(request) {
         let response = response::own_options(route.allow());
-        return Ok(Forwarded { response, token_refused: false });
+        return Ok(Forwarded { response, token_refused: false, step_up: None });
     }
     let upload = upload::Upload::new(request, body, route.config().body_limit)?;
     let framing = upload.framing();
@@ -105,8 +108,9 @@ pub async fn forward(
     });
     let answered = sent.and_then(|(answer, link)| {
         let token_refused = challenge::refused(answer.status(), answer.headers());
+        let step_up = challenge::step_up(answer.status(), answer.headers()).map(Box::new);
         let response = response::build(answer, link, request, &outgoing)?;
-        Ok(Forwarded { response, token_refused })
+        Ok(Forwarded { response, token_refused, step_up })
     });
     answered.inspect_err(|error| log(error, &outgoing))
 }

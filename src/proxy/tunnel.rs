@@ -147,7 +147,7 @@ async fn ask(
         link.terms.endless = false;
         let response = response::build(answer, link, request, outgoing)?;
         let response = whole(response).await?;
-        return Ok(Opened::Refused(Forwarded { response, token_refused }));
+        return Ok(Opened::Refused(Forwarded { response, token_refused, step_up: None }));
     }
     if !handshake.is_answered_by(answer.headers()) {
         return Err(ProxyError::Invalid("the upstream's answer does not fit the handshake"));

@@ -15,6 +15,7 @@ use super::held_open;
 use super::pages;
 use super::routes::Refused;
 use super::sensitive::Trail;
+use super::step_up;
 use super::tokens_of_apis;
 use super::worker::Worker;
 use crate::config::TokenSource;
@@ -196,6 +197,11 @@ impl Api<'_> {
     ) -> Result<HttpResponse, Refused> {
         let sent = match sent {
             Ok(sent) if sent.token_refused => sent,
+            Ok(Forwarded { step_up: Some(wish), .. }) => {
+                let record = next.as_deref().unwrap_or(&session.record);
+                let problem = step_up::problem(*wish, record, self.app, self.call.now);
+                return self.finish(Err(refused(problem)), session, next).await;
+            }
             sent => return self.finish(sent.map(|sent| sent.response), session, next).await,
         };
         let next = match next {
@@ -278,7 +284,7 @@ impl Api<'_> {
                 let browser = std::mem::replace(&mut body.payload, Payload::None);
                 let joined = (tunnel, browser);
                 let response = held_open::join(joined, &app.ends, config, record, call.request_id);
-                Ok(Forwarded { response, token_refused: false })
+                Ok(Forwarded { response, token_refused: false, step_up: None })
             }
         }
     }

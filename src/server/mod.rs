@@ -23,6 +23,7 @@ mod seen;
 mod sensitive;
 mod shutdown;
 mod socket;
+mod step_up;
 mod take;
 mod tokens_of_apis;
 mod transport;

@@ -55,6 +55,7 @@ pub struct RawLogin {
     #[schemars(range(min = 1, max = 50), extend("x-unit" = "attempts"))]
     pub max_parallel: usize,
     /// What the SPA may set at `/login`: any of `prompt`, `login_hint`, `ui_locales`, `acr_values`, `max_age`, `scope`.
+    /// Without `acr_values` and `max_age` the SPA can start no login that an API asks for (step-up).
     pub allowed_params: Vec<String>,
     /// This many failed or immediately repeated logins within `loop_window` are a loop, and are stopped.
     #[schemars(range(min = 2, max = 100), extend("x-unit" = "logins"))]
@@ -72,7 +73,7 @@ impl Default for RawLogin {
         Self {
             max_age: "10m".to_owned(),
             max_parallel: 10,
-            allowed_params: texts(&["prompt", "login_hint", "ui_locales"]),
+            allowed_params: texts(&["prompt", "login_hint", "ui_locales", "acr_values", "max_age"]),
             loop_limit: 5,
             loop_window: "60s".to_owned(),
             revoke_replaced: false,

@@ -41,6 +41,7 @@ pub mod setup;
 mod shared_origin;
 mod shutdown;
 mod slow_clients;
+mod step_up;
 mod streams;
 mod tunnel;
 mod tunnel_ends;
