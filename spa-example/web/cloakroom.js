@@ -102,16 +102,18 @@ export function cloakroom({ base = "", csrfHeader = "X-CSRF" } = {}) {
 
   /**
    * Where to send the browser to log in. The fragment is kept: it travels sealed in the login cookie.
-   * @param {{ returnTo?: string, extra?: Record<string, string> }} [options]
+   * @param {{ returnTo?: string, provider?: string, extra?: Record<string, string> }} [options]
    */
-  function loginUrl({ returnTo = here(), extra = {} } = {}) {
-    return `${root}/login?${new URLSearchParams({ ...extra, return_to: returnTo })}`;
+  function loginUrl({ returnTo = here(), provider, extra = {} } = {}) {
+    const named = provider ? { provider } : {};
+    return `${root}/login?${new URLSearchParams({ ...extra, ...named, return_to: returnTo })}`;
   }
 
   /**
    * Leaves the page to log in and comes back to `returnTo` (path, query and fragment; default: this very place).
+   * `provider` names one of the app's authorization servers; default: the first.
    * `extra` may hold what the server allows: `prompt`, `login_hint`, `ui_locales`.
-   * @param {{ returnTo?: string, extra?: Record<string, string> }} [options]
+   * @param {{ returnTo?: string, provider?: string, extra?: Record<string, string> }} [options]
    */
   function login(options) {
     location.assign(loginUrl(options));

@@ -17,6 +17,8 @@ pub enum AuthError {
     InteractionNeeded,
     Clock,
     IssuerMismatch,
+    /// The answer came to another provider's callback.
+    ProviderMismatch,
     IdTokenInvalid,
     ClientRejected,
     CodeRejected,
@@ -28,7 +30,7 @@ pub enum AuthError {
 
 impl AuthError {
     /// Every cause, for the documentation test.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::LoginCookieMissing,
         Self::SessionCookieMissing,
         Self::RepeatedLogin,
@@ -39,6 +41,7 @@ impl AuthError {
         Self::InteractionNeeded,
         Self::Clock,
         Self::IssuerMismatch,
+        Self::ProviderMismatch,
         Self::IdTokenInvalid,
         Self::ClientRejected,
         Self::CodeRejected,
@@ -99,6 +102,10 @@ impl AuthError {
             Self::IssuerMismatch => (
                 "issuer_mismatch",
                 "The answer came from another issuer than provider.issuer. Compare it with the issuer in the discovery document, character by character.",
+            ),
+            Self::ProviderMismatch => (
+                "provider_mismatch",
+                "The answer came to the callback of another provider than the one that was asked. Register public_url + base_path + /callback/ + the provider's id there.",
             ),
             Self::IdTokenInvalid => (
                 "id_token_invalid",

@@ -23,6 +23,7 @@ pub enum Code {
     BadRequest,
     BadParameter,
     BadReturnTo,
+    UnknownProvider,
     BadPath,
     UnsupportedMediaType,
     MethodNotAllowed,
@@ -45,7 +46,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, for the documentation test.
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 38] = [
         Self::NotLoggedIn,
         Self::SessionExpired,
         Self::SessionTooLarge,
@@ -65,6 +66,7 @@ impl Code {
         Self::BadRequest,
         Self::BadParameter,
         Self::BadReturnTo,
+        Self::UnknownProvider,
         Self::BadPath,
         Self::UnsupportedMediaType,
         Self::MethodNotAllowed,
@@ -214,6 +216,12 @@ impl Code {
                 400,
                 "The return target is not a path of the app",
                 "Send a path such as /orders?page=2#row-7.",
+            ),
+            Self::UnknownProvider => (
+                "unknown_provider",
+                400,
+                "This app has no such authorization server",
+                "Send the id of one of the app's providers, or no provider for the first.",
             ),
             Self::BadPath => (
                 "bad_path",

@@ -17,8 +17,8 @@ use crate::session::{OpenSession, Opened, SessionCookies, SessionRecord};
 use crate::store::{DenyList, Tokens, Whom};
 use crate::telemetry::{Metrics, SessionEnd};
 use crate::tokens::{
-    Ended, Freshness, RefreshFailure, Refreshed, Refresher, RefusedTokens, Revocations, freshness,
-    spread,
+    Ended, Freshness, Providers, RefreshFailure, Refreshed, Refresher, RefusedTokens, Revocations,
+    freshness, spread,
 };
 
 /// When to try again during an outage of the store, seconds.
@@ -39,7 +39,7 @@ pub struct Sessions {
     pub metrics: Metrics,
     pub refused: RefusedTokens,
     pub config: Arc<SessionConfig>,
-    pub issuer: String,
+    pub providers: Arc<Providers>,
     pub clock: Clock,
 }
 
@@ -266,7 +266,7 @@ impl Sessions {
     }
 
     fn ended(&self, record: &SessionRecord) -> Option<Tokens> {
-        self.deny.ended(&record.known_as(&self.issuer))
+        self.deny.ended(&self.providers.known_as(record))
     }
 }
 
