@@ -157,6 +157,38 @@ mod tests {
         "#);
     }
 
+    // proves: CA-07
+    #[test]
+    fn one_secret_for_two_providers_is_a_warning_and_each_is_named() {
+        let answer = |secret| {
+            let set = [
+                ("server.public_url", "https://app.example.com"),
+                ("providers.0.id", "home"),
+                ("providers.0.issuer", "https://login.example.com"),
+                ("providers.0.client_id", "web"),
+                ("providers.1.id", "partner"),
+                ("providers.1.issuer", "https://partner.example"),
+                ("providers.1.client_id", "w2"),
+                ("spa.root", "spa-example/web"),
+            ];
+            let mut sources = sources(&set);
+            sources.env.remove("CLOAKROOM__PROVIDER__CLIENT_SECRET");
+            let secrets = [("0", "Zk3-nQ9x-canary-of-home"), ("1", secret)];
+            sources.env.extend(secrets.map(|(index, secret)| {
+                let name = format!("CLOAKROOM__PROVIDERS__{index}__CLIENT_SECRET");
+                (name, secret.to_owned())
+            }));
+            answer(&sources)
+        };
+        let (text, good) = answer("another-one-of-partner");
+        let logins = "home: login at https://login.example.com as web, partner: login at https://partner.example as w2";
+        assert!(good && text.contains(logins) && !text.contains("same client secret"), "{text}");
+        let (text, good) = answer("Zk3-nQ9x-canary-of-home");
+        let warning =
+            "warning: app app: the providers home and partner have the same client secret";
+        assert!(good && text.contains(warning) && !text.contains("Zk3"), "{text}");
+    }
+
     // proves: LO-16
     #[test]
     fn a_deny_list_that_a_restart_forgets_is_a_warning_and_no_problem() {

@@ -35,6 +35,8 @@ mod types;
 mod words;
 
 #[cfg(test)]
+mod providers_tests;
+#[cfg(test)]
 pub(super) mod tests;
 
 pub use audit::{AuditConfig, AuditTarget};

@@ -27,7 +27,7 @@ fn owned(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
 }
 
 /// Loads `toml` from a file of its own with `env` and `set` over it.
-fn load_text(
+pub(super) fn load_text(
     toml: &str,
     env: &[(&str, &str)],
     set: &[(&str, &str)],

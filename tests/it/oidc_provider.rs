@@ -2,6 +2,8 @@
 //! in `whole_server`.
 
 #[cfg(feature = "dev")]
+mod several;
+#[cfg(feature = "dev")]
 mod whole_server;
 
 use serde_json::{Value, json};
