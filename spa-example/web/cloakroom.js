@@ -3,10 +3,11 @@
 // It never holds a token, because none ever reaches the browser's JavaScript. Copy it; it has no dependencies.
 
 /**
- * What `session()` answers. `claims` holds only what the server lists in `session.claims`; all times are seconds.
+ * What `session()` answers. `claims` holds only what the server lists in `session.claims`; all times are seconds; `provider`
+ * is there when the app has several.
  * @typedef {{ authenticated: false }} SignedOut
  * @typedef {{ authenticated: true, claims: Record<string, unknown>, access_token_expires_in: number,
- *             session_expires_in: number, idle_expires_in: number }} SignedIn
+ *             session_expires_in: number, idle_expires_in: number, provider?: string }} SignedIn
  * @typedef {SignedIn | SignedOut} Session
  */
 

@@ -157,7 +157,6 @@ mod tests {
         "#);
     }
 
-    // proves: CA-07
     #[test]
     fn one_secret_for_two_providers_is_a_warning_and_each_is_named() {
         let answer = |secret| {

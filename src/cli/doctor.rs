@@ -58,7 +58,8 @@ fn lines(finding: &Finding) -> String {
         Level::Failed => "FAILED ",
     };
     let whose = [&finding.app, &finding.provider];
-    let app: String = whose.into_iter().flatten().map(|name| format!("{name}: ")).collect();
+    let app: Vec<String> = whose.into_iter().flatten().map(|name| format!("{name}: ")).collect();
+    let app = app.concat();
     let mend = finding.mend.map(|mend| format!("          mend: {mend}\n")).unwrap_or_default();
     format!("{word}  {app}{}: {}\n{mend}", finding.check, finding.says)
 }

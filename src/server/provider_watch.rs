@@ -50,4 +50,8 @@ async fn watch(provider: Weak<Provider>, (id, name): (String, String), metrics: 
         }
         tokio::time::sleep(if trouble.is_some() { ALERT } else { CALM }).await;
     }
+    // Nobody is to be woken for one that is gone; another one in its place soon says how it stands.
+    if matches!(reported, Some(Some(_))) {
+        metrics.provider_degraded(&id, &name, false);
+    }
 }

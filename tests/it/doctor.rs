@@ -125,7 +125,6 @@ async fn what_does_not_work_is_named_with_its_mend() {
     assert_eq!(doctor(&broken, CLIENT_SECRET, &[]).await.status.code(), Some(1));
 }
 
-// proves: CA-07
 #[tokio::test(flavor = "multi_thread")]
 async fn each_of_several_providers_is_looked_at_and_a_secret_that_two_have_is_noticed() {
     let (one, two) = (hostile_op(Clock::system()).await, hostile_op(Clock::system()).await);

@@ -11,7 +11,7 @@ use super::providers::{PARTNER_SECRET, Place, both, servers};
 use super::served::Served;
 use super::setup::callback;
 use crate::support::browser::{Browser, Page};
-use crate::support::hostile_op::{Endpoint, HostileOp};
+use crate::support::hostile_op::{Endpoint, HostileOp, Reply};
 use crate::support::hostile_upstream::until;
 use crate::support::redis::Redis;
 use crate::support::stack::{CLIENT_ID, FETCH, LINK, free_port, write_config};
@@ -190,4 +190,35 @@ async fn sessions_in_redis_go_on_at_every_instance_with_the_server_that_they_cam
     assert_eq!(place.session(&one).await["provider"], "home");
     other.stop().await;
     place.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_is_away_shows_by_its_name_until_it_is_taken_out() {
+    let (home, partner) = servers(&Clock::system()).await;
+    partner.answer_with(Endpoint::Discovery, Reply::new(503, "text/plain", "away"));
+    let mut served = served(&both(&home, &partner)).await;
+    let says = async |served: &Served, path: &str, part: &str| {
+        for _ in 0..400 {
+            let body = Browser::new().get(&format!("{}{path}", served.admin)).await.body;
+            if body.contains(part) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+        panic!("{path} never says {part}");
+    };
+    let metric =
+        |id, value| format!("cloakroom_provider_degraded{{app=\"app\",provider=\"{id}\"}} {value}");
+    says(&served, "/metrics", &metric("partner", 1)).await;
+    says(&served, "/metrics", &metric("home", 0)).await;
+    says(&served, "/readyz", "\"providers\":{\"partner\":\"discovery_unavailable\"}").await;
+    log_in(&mut served, &home, "home").await;
+    let page = served.send(&Browser::new(), "GET", "/login?provider=partner", &LINK).await;
+    assert_eq!(page.headers["cloakroom-error"], "provider_unavailable");
+    let all = both(&home, &partner);
+    let gone = all[all.rfind("[[providers]]").unwrap()..].to_owned();
+    change(&served, (&gone, ""), "apps_changed").await;
+    says(&served, "/metrics", &metric("partner", 0)).await;
+    says(&served, "/readyz", "\"status\":\"ok\"").await;
+    served.logs();
 }
