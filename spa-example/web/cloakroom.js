@@ -106,8 +106,9 @@ export function cloakroom({ base = "", csrfHeader = "X-CSRF" } = {}) {
    * @param {{ returnTo?: string, provider?: string, extra?: Record<string, string> }} [options]
    */
   function loginUrl({ returnTo = here(), provider, extra = {} } = {}) {
-    const named = provider ? { provider } : {};
-    return `${root}/login?${new URLSearchParams({ ...extra, ...named, return_to: returnTo })}`;
+    const query = new URLSearchParams({ ...extra, return_to: returnTo });
+    if (provider) query.set("provider", provider);
+    return `${root}/login?${query}`;
   }
 
   /**
