@@ -117,7 +117,7 @@ impl AuthError {
             ),
             Self::CodeRejected => (
                 "code_rejected",
-                "The authorization server refused the code. Register the redirect URI exactly as public_url + base_path + /callback, and start again.",
+                "The authorization server refused the code. Register the redirect URI exactly as public_url + base_path + /callback (of several providers each its own, with / and its id behind), and start again.",
             ),
             Self::SessionTooLarge => (
                 "session_too_large",

@@ -128,12 +128,11 @@ impl Revocations {
             return;
         }
         // It can have gone from the configuration meanwhile, and its credential with it.
-        let Some(asked) = self.providers.of(registration) else { return };
+        let Some(asked) = self.providers.of(registration) else {
+            return self.give_up(&session, "no_provider", request_id);
+        };
         let Ok(room) = Arc::clone(&self.room).try_acquire_owned() else {
-            self.metrics.revocation(RevocationResult::GivenUp);
-            let given_up = Event::RevocationGivenUp { session: &session, code: "too_many" };
-            audit::record(&given_up, request_id);
-            return;
+            return self.give_up(&session, "too_many", request_id);
         };
         if !self.done.note(session, until, now) {
             return;
@@ -155,6 +154,11 @@ impl Revocations {
                 }
             }
         });
+    }
+
+    fn give_up(&self, session: &[u8; 16], code: &str, request_id: &str) {
+        self.metrics.revocation(RevocationResult::GivenUp);
+        audit::record(&Event::RevocationGivenUp { session, code }, request_id);
     }
 
     /// Lets everything that waits try once more at once, and waits for the end of it, for `limit` at most.
