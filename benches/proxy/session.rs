@@ -26,8 +26,11 @@ pub fn app_config(file: &Path) -> anyhow::Result<AppConfig> {
 pub fn cookies_of(app: &AppConfig, port: Option<u16>) -> anyhow::Result<SessionCookies> {
     let identity = Identity {
         app_id: app.id.clone(),
-        issuer: app.provider.issuer.clone(),
-        client_id: app.provider.client_id.clone(),
+        clients: app
+            .providers
+            .iter()
+            .map(|one| (one.issuer.clone(), one.client_id.clone()))
+            .collect(),
         port,
     };
     let ring = Arc::new(KeyRing::new(&app.session.keys)?);

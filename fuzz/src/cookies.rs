@@ -6,7 +6,13 @@ use std::time::Duration;
 use cloakroom::clock::Timestamp;
 use cloakroom::config::{CookieKey, SessionConfig, SessionStore};
 use cloakroom::secret::{Random, Secret};
-use cloakroom::session::{Identity, KeyRing, Opened, SessionCookies, SessionId, SessionRecord};
+use cloakroom::session::{
+    Identity, KeyRing, Opened, Registration, SessionCookies, SessionId, SessionRecord,
+};
+
+/// The client that everything is sealed for.
+const ISSUER: &str = "https://login.example.com";
+const CLIENT: &str = "web";
 
 const NOW: Timestamp = Timestamp(1_795_478_400);
 
@@ -112,8 +118,7 @@ fn cookies() -> SessionCookies {
     };
     let identity = Identity {
         app_id: "app".to_owned(),
-        issuer: "https://login.example.com".to_owned(),
-        client_id: "web".to_owned(),
+        clients: vec![(ISSUER.to_owned(), CLIENT.to_owned())],
         port: None,
     };
     let ring = Arc::new(KeyRing::new(&config.keys).expect("one key"));
@@ -122,6 +127,7 @@ fn cookies() -> SessionCookies {
 
 fn record() -> SessionRecord {
     SessionRecord {
+        registration: Registration::of(ISSUER, CLIENT),
         session_id: SessionId::new([3; 16]),
         generation: 1,
         subject: "alice".to_owned(),

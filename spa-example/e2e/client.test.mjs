@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { describe, it } from "node:test";
 
-import { CloakroomError, accepted, eventsIn } from "../web/cloakroom.js";
+import { CloakroomError, accepted, cloakroom, eventsIn } from "../web/cloakroom.js";
 import { explain } from "../web/login-failures.js";
 
 /**
@@ -51,6 +51,17 @@ describe("cloakroom.js", () => {
       assert.equal(error instanceof CloakroomError, code !== null);
       if (code) assert.equal(error.code, code);
     }
+  });
+
+  it("names the login server that is wished for, and none by itself", () => {
+    const channels = globalThis.BroadcastChannel;
+    // A real one would keep this process alive.
+    globalThis.BroadcastChannel = /** @type {any} */ (class {});
+    const { loginUrl } = cloakroom({ base: "/auth/" });
+    globalThis.BroadcastChannel = channels;
+    assert.equal(loginUrl({ returnTo: "/a#b" }), "/auth/login?return_to=%2Fa%23b");
+    const named = loginUrl({ returnTo: "/", provider: "partner", extra: { prompt: "login" } });
+    assert.equal(named, "/auth/login?prompt=login&return_to=%2F&provider=partner");
   });
 
   it("reads Retry-After as seconds or as a date, and has a default", () => {

@@ -3,10 +3,11 @@
 // It never holds a token, because none ever reaches the browser's JavaScript. Copy it; it has no dependencies.
 
 /**
- * What `session()` answers. `claims` holds only what the server lists in `session.claims`; all times are seconds.
+ * What `session()` answers. `claims` holds only what the server lists in `session.claims`; all times are seconds; `provider`
+ * is there when the app has several.
  * @typedef {{ authenticated: false }} SignedOut
  * @typedef {{ authenticated: true, claims: Record<string, unknown>, access_token_expires_in: number,
- *             session_expires_in: number, idle_expires_in: number }} SignedIn
+ *             session_expires_in: number, idle_expires_in: number, provider?: string }} SignedIn
  * @typedef {SignedIn | SignedOut} Session
  */
 
@@ -105,16 +106,19 @@ export function cloakroom({ base = "", csrfHeader = "X-CSRF" } = {}) {
 
   /**
    * Where to send the browser to log in. The fragment is kept: it travels sealed in the login cookie.
-   * @param {{ returnTo?: string, extra?: Record<string, string> }} [options]
+   * @param {{ returnTo?: string, provider?: string, extra?: Record<string, string> }} [options]
    */
-  function loginUrl({ returnTo = here(), extra = {} } = {}) {
-    return `${root}/login?${new URLSearchParams({ ...extra, return_to: returnTo })}`;
+  function loginUrl({ returnTo = here(), provider, extra = {} } = {}) {
+    const query = new URLSearchParams({ ...extra, return_to: returnTo });
+    if (provider) query.set("provider", provider);
+    return `${root}/login?${query}`;
   }
 
   /**
    * Leaves the page to log in and comes back to `returnTo` (path, query and fragment; default: this very place).
+   * `provider` names one of the app's authorization servers; default: the first.
    * `extra` may hold what the server allows: `prompt`, `login_hint`, `ui_locales`.
-   * @param {{ returnTo?: string, extra?: Record<string, string> }} [options]
+   * @param {{ returnTo?: string, provider?: string, extra?: Record<string, string> }} [options]
    */
   function login(options) {
     location.assign(loginUrl(options));

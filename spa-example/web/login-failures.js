@@ -23,6 +23,8 @@ const FAILURES = {
   store_unavailable: ["This site cannot keep sessions at the moment", "Nothing is wrong with your account. Try again soon."],
   id_token_invalid: ["The login server's answer did not check out",
     "Its statement about you failed verification, so it was not used. Tell whoever runs this site."],
+  provider_mismatch: ["The answer came by the way of another login server",
+    "It was not used. Start again; if it happens again, tell whoever runs this site."],
   issuer_mismatch: ["The answer came from another login server",
     "It was not used. Start again; if it happens again, tell whoever runs this site."],
   clock: ["Two clocks disagree", "This site and the login server differ about the time. Tell whoever runs this site."],

@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
-use crate::config::{self, AppConfig, Config, Diagnostic, Sources};
+use crate::config::{self, AppConfig, Config, Diagnostic, ProviderConfig, Sources};
 
 /// Folders that operating systems keep in memory, or empty at start.
 const VOLATILE: [&str; 5] = ["/tmp", "/run", "/var/run", "/dev/shm", "/proc"];
@@ -29,6 +29,9 @@ fn summary(config: &Config) -> String {
     let mut text = String::new();
     for app in &config.apps {
         line(&mut text, &app_line(app));
+        if let Some(warning) = shares_a_secret(app) {
+            line(&mut text, &warning);
+        }
         if let Some(warning) = forgets_logouts(app).filter(|_| config.redis.is_none()) {
             line(&mut text, &warning);
         }
@@ -54,18 +57,37 @@ fn forgets_logouts(app: &AppConfig) -> Option<String> {
 
 fn app_line(app: &AppConfig) -> String {
     format!(
-        "ok: app {id} at {url}, endpoints below {base}/, login at {issuer} as {client}, {routes}, {keys}, \
+        "ok: app {id} at {url}, endpoints below {base}/, {logins}, {routes}, {keys}, \
          session {idle} idle and {age} in all",
         id = app.id,
         url = app.public_url.origin,
         base = app.base_path,
-        issuer = app.provider.issuer,
-        client = app.provider.client_id,
+        logins = logins(app),
         routes = count(app.routes.len(), "route"),
         keys = count(app.session.keys.len(), "cookie key"),
         idle = minutes(app.session.idle_timeout.as_secs()),
         age = minutes(app.session.max_age.as_secs()),
     )
+}
+
+/// Where users log in, and as which client.
+fn logins(app: &AppConfig) -> String {
+    let are_several = app.providers.len() > 1;
+    let login = |one: &ProviderConfig| {
+        let name = if are_several { format!("{}: ", one.id) } else { String::new() };
+        format!("{name}login at {} as {}", one.issuer, one.client_id)
+    };
+    app.providers.iter().map(login).collect::<Vec<_>>().join(", ")
+}
+
+/// Either authorization server could act as this app at the other (CA-07).
+fn shares_a_secret(app: &AppConfig) -> Option<String> {
+    let (one, other) = app.one_secret_for()?;
+    Some(format!(
+        "warning: app {}: the providers {one} and {other} have the same client secret, so whoever has it at one of them can act as this \
+         app at the other; have one make a new secret",
+        app.id
+    ))
 }
 
 fn complaint(problems: &[Diagnostic]) -> String {
@@ -133,6 +155,37 @@ mod tests {
         ok: app app at https://app.example.com, endpoints below /, login at https://login.example.com as web, 1 route, 1 cookie key, session 30 min idle and 8 h in all
         warning: app app: session.deny_file is not set: ended sessions are remembered in memory only, so copies of cookies from before a logout work again after a restart; name a file on a disk that survives it, e.g. "/var/lib/cloakroom/deny"
         "#);
+    }
+
+    #[test]
+    fn one_secret_for_two_providers_is_a_warning_and_each_is_named() {
+        let answer = |secret| {
+            let set = [
+                ("server.public_url", "https://app.example.com"),
+                ("providers.0.id", "home"),
+                ("providers.0.issuer", "https://login.example.com"),
+                ("providers.0.client_id", "web"),
+                ("providers.1.id", "partner"),
+                ("providers.1.issuer", "https://partner.example"),
+                ("providers.1.client_id", "w2"),
+                ("spa.root", "spa-example/web"),
+            ];
+            let mut sources = sources(&set);
+            sources.env.remove("CLOAKROOM__PROVIDER__CLIENT_SECRET");
+            let secrets = [("0", "Zk3-nQ9x-canary-of-home"), ("1", secret)];
+            sources.env.extend(secrets.map(|(index, secret)| {
+                let name = format!("CLOAKROOM__PROVIDERS__{index}__CLIENT_SECRET");
+                (name, secret.to_owned())
+            }));
+            answer(&sources)
+        };
+        let (text, good) = answer("another-one-of-partner");
+        let logins = "home: login at https://login.example.com as web, partner: login at https://partner.example as w2";
+        assert!(good && text.contains(logins) && !text.contains("same client secret"), "{text}");
+        let (text, good) = answer("Zk3-nQ9x-canary-of-home");
+        let warning =
+            "warning: app app: the providers home and partner have the same client secret";
+        assert!(good && text.contains(warning) && !text.contains("Zk3"), "{text}");
     }
 
     // proves: LO-16

@@ -57,7 +57,9 @@ fn lines(finding: &Finding) -> String {
         Level::Warning => "warning",
         Level::Failed => "FAILED ",
     };
-    let app = finding.app.as_ref().map(|app| format!("{app}: ")).unwrap_or_default();
+    let whose = [&finding.app, &finding.provider];
+    let app: Vec<String> = whose.into_iter().flatten().map(|name| format!("{name}: ")).collect();
+    let app = app.concat();
     let mend = finding.mend.map(|mend| format!("          mend: {mend}\n")).unwrap_or_default();
     format!("{word}  {app}{}: {}\n{mend}", finding.check, finding.says)
 }

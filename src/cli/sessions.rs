@@ -41,7 +41,7 @@ struct EndArgs {
     /// The app; absent: every app of the process.
     #[arg(long, value_name = "ID")]
     app: Option<String>,
-    /// Who issued --user or --op-session, if it is not the configured issuer (several tenants).
+    /// Who issued --user or --op-session; needed for an app with several issuers, and for tenants of one.
     #[arg(long, value_name = "URL")]
     issuer: Option<String>,
 }

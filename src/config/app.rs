@@ -9,7 +9,7 @@ use super::report::{At, every, unique};
 use super::types::{AppConfig, GuardConfig, LimitsConfig, LoginConfig, LogoutConfig};
 use super::types::{PublicUrl, RouteConfig};
 use super::words::{is_token, parse_choice, parse_csrf_header};
-use super::{provider, quantity, routes, session, spa};
+use super::{providers, quantity, routes, session, spa};
 
 /// Turns the sections of one app into its configuration. `at` is what holds the sections, `public_at` is
 /// `public_url`, which stands in `[server]` when there is only one app.
@@ -31,7 +31,7 @@ pub(super) fn app(at: &At<'_>, public_at: &At<'_>, raw: &RawApp) -> Option<AppCo
     };
     let error_path = page(section.key("error_path"), &raw.app.error_path);
     let signed_out = page(section.key("signed_out_path"), &raw.app.signed_out_path);
-    let provider = provider::provider(&at.key("provider"), &raw.provider);
+    let providers = providers::providers(at, &raw.provider, &raw.providers);
     let login = login(&at.key("login"), &raw.login);
     let logout = logout(&at.key("logout"), &raw.logout);
     let session = session::session(&at.key("session"), &raw.session);
@@ -52,7 +52,7 @@ pub(super) fn app(at: &At<'_>, public_at: &At<'_>, raw: &RawApp) -> Option<AppCo
         app_origin: app_origin?,
         error_path: error_path?,
         signed_out_path: signed_out?,
-        provider: provider?,
+        providers: providers?,
         login: login?,
         logout: logout?,
         session: session?,

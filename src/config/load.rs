@@ -15,8 +15,8 @@ use super::types::{AppConfig, Config};
 use super::{app, audit, control, layers, redis, server, shape};
 
 /// The sections that belong to an app, and so stand at the top only when there is one app.
-const APP_SECTIONS: [&str; 8] =
-    ["app", "provider", "login", "logout", "session", "guard", "routes", "spa"];
+const APP_SECTIONS: [&str; 9] =
+    ["app", "provider", "providers", "login", "logout", "session", "guard", "routes", "spa"];
 
 /// Where the settings come from; later fields win over earlier ones.
 #[derive(Clone, Debug, Default)]
@@ -122,6 +122,7 @@ fn apps(at: &At<'_>, raw: RawConfig) -> Option<Vec<AppConfig>> {
             public_url: raw.server.public_url,
             app: raw.app,
             provider: raw.provider,
+            providers: raw.providers,
             login: raw.login,
             logout: raw.logout,
             session: raw.session,

@@ -2,7 +2,7 @@
 //! The only module that reads the environment. Never puts a configured value into a diagnostic.
 //!
 //! The way of a setting: `tree` (as written, with places) ← `layers` (overrides) → `shape` (compared with the
-//! `schema`) → `raw` (typed) → one file per section (`server`, `control`, `redis`, `app`, `provider`, `session`, `routes`, `claim_rules`, `token_target`, `trust`, `spa`) → `types`.
+//! `schema`) → `raw` (typed) → one file per section (`server`, `control`, `redis`, `app`, `provider`, `providers`, `session`, `routes`, `claim_rules`, `token_target`, `trust`, `spa`) → `types`.
 
 mod app;
 mod audit;
@@ -17,6 +17,7 @@ mod load;
 mod location;
 mod origin;
 mod provider;
+mod providers;
 mod quantity;
 mod raw;
 mod redis;
@@ -34,6 +35,8 @@ mod trust;
 mod types;
 mod words;
 
+#[cfg(test)]
+mod providers_tests;
 #[cfg(test)]
 pub(super) mod tests;
 

@@ -1,4 +1,4 @@
-//! `[provider]`: the authorization server and our client there. Asks the authorization server nothing.
+//! `[provider]`, or one of `[[providers]]`: an authorization server and our client there. Asks the authorization server nothing.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -19,8 +19,12 @@ const ALGORITHMS: [&str; 9] =
     ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"];
 const TENANT: &str = "{tenantid}";
 
-/// Turns the section into its configuration.
-pub(super) fn provider(at: &At<'_>, raw: &RawProvider) -> Option<ProviderConfig> {
+/// Turns the section into its configuration. `id` is its name among the app's, `None` a bad one.
+pub(super) fn provider(
+    at: &At<'_>,
+    raw: &RawProvider,
+    id: Option<String>,
+) -> Option<ProviderConfig> {
     let issuer_at = at.key("issuer");
     let issuer = issuer_at
         .required(raw.issuer.as_deref(), "write it as the authorization server's metadata does")
@@ -54,6 +58,7 @@ pub(super) fn provider(at: &At<'_>, raw: &RawProvider) -> Option<ProviderConfig>
     let timeout = duration(&at.key("timeout"), &raw.timeout, 1..=MINUTE);
     let (issuer_template, allowed_tenants) = tenants?;
     Some(ProviderConfig {
+        id: id?,
         issuer: issuer?,
         client_id: client_id?,
         client_secret: client_secret?,

@@ -27,7 +27,7 @@ fn owned(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
 }
 
 /// Loads `toml` from a file of its own with `env` and `set` over it.
-fn load_text(
+pub(super) fn load_text(
     toml: &str,
     env: &[(&str, &str)],
     set: &[(&str, &str)],
@@ -67,11 +67,11 @@ fn what_is_not_written_has_its_default() {
     assert_eq!((app.id.as_str(), app.base_path.as_str()), ("app", ""));
     assert_eq!(app.app_origin, "https://app.example.com");
     assert_eq!((app.error_path.as_str(), app.signed_out_path.as_str()), ("/", "/"));
-    assert_eq!(app.provider.client_secret.expose(), "secret-of-the-client");
-    assert_eq!(app.provider.algorithms, ["RS256", "PS256", "ES256", "EdDSA"]);
-    assert_eq!(app.provider.clock_skew, Duration::from_secs(30));
-    assert_eq!(app.provider.timeout, Duration::from_secs(10));
-    assert_eq!(app.provider.default_token_lifetime, Duration::from_secs(300));
+    assert_eq!(app.providers[0].client_secret.expose(), "secret-of-the-client");
+    assert_eq!(app.providers[0].algorithms, ["RS256", "PS256", "ES256", "EdDSA"]);
+    assert_eq!(app.providers[0].clock_skew, Duration::from_secs(30));
+    assert_eq!(app.providers[0].timeout, Duration::from_secs(10));
+    assert_eq!(app.providers[0].default_token_lifetime, Duration::from_secs(300));
     assert_eq!((app.login.max_age, app.login.max_parallel), (Duration::from_secs(600), 10));
     assert_eq!((app.login.loop_limit, app.login.loop_window), (5, Duration::from_secs(60)));
     assert_eq!(
@@ -138,7 +138,7 @@ fn the_environment_wins_over_the_file_and_set_wins_over_both() {
 #[case::json("[\"openid\",\"profile\",\"email\"]")]
 fn a_list_in_the_environment_is_commas_toml_or_json(#[case] text: &str) {
     let config = load_text(LEAST, &[("CLOAKROOM__PROVIDER__SCOPES", text)], &[]).unwrap();
-    assert_eq!(config.apps[0].provider.scopes, ["openid", "profile", "email"]);
+    assert_eq!(config.apps[0].providers[0].scopes, ["openid", "profile", "email"]);
 }
 
 #[rstest]
@@ -146,7 +146,7 @@ fn a_list_in_the_environment_is_commas_toml_or_json(#[case] text: &str) {
 #[case::json("{\"login.example.com\": \"10.0.0.7:443\"}")]
 fn a_table_in_the_environment_is_toml_or_json(#[case] text: &str) {
     let config = load_text(LEAST, &[("CLOAKROOM__PROVIDER__RESOLVE", text)], &[]).unwrap();
-    let resolve = &config.apps[0].provider.resolve;
+    let resolve = &config.apps[0].providers[0].resolve;
     assert_eq!(resolve.get("login.example.com").unwrap().to_string(), "10.0.0.7:443");
 }
 
@@ -160,8 +160,8 @@ fn numbers_and_flags_in_the_environment_are_read_as_such() {
     ];
     let config = load_text(LEAST, &env, &[]).unwrap();
     assert_eq!(config.server.workers, Some(3));
-    assert!(config.apps[0].provider.userinfo);
-    assert_eq!(config.apps[0].provider.authorize_params["audience"], "https://api.example.com");
+    assert!(config.apps[0].providers[0].userinfo);
+    assert_eq!(config.apps[0].providers[0].authorize_params["audience"], "https://api.example.com");
 }
 
 #[test]
@@ -197,7 +197,7 @@ fn a_secret_comes_from_a_file_a_variable_or_the_value_and_the_higher_layer_wins(
     let set = [("provider.client_secret_file", file.to_str().unwrap())];
     let secret = |env: &[_], set: &[_]| {
         let config = load_text(LEAST, env, set).unwrap();
-        config.apps[0].provider.client_secret.expose().clone()
+        config.apps[0].providers[0].client_secret.expose().clone()
     };
     assert_eq!(secret(&[], &[]), "secret-of-the-client");
     assert_eq!(secret(&[], &set), "from a file");
@@ -651,7 +651,7 @@ fn an_issuer_template_needs_its_tenants() {
     assert_eq!(problems(LEAST, &[], &[template]), [expected]);
     let set = [template, ("provider.allowed_tenants", "tenant-a,tenant-b")];
     let config = load_text(LEAST, &[], &set).unwrap();
-    assert_eq!(config.apps[0].provider.allowed_tenants, ["tenant-a", "tenant-b"]);
+    assert_eq!(config.apps[0].providers[0].allowed_tenants, ["tenant-a", "tenant-b"]);
 }
 
 #[test]
@@ -794,7 +794,7 @@ fn several_apps_have_sections_of_their_own() {
     let [shop, desk] = config.apps.as_slice() else { panic!("two apps") };
     assert_eq!((shop.id.as_str(), shop.routes.len()), ("shop", 1));
     assert_eq!((desk.id.as_str(), desk.routes.len()), ("desk", 0));
-    assert_eq!(desk.provider.client_id, "help-desk");
+    assert_eq!(desk.providers[0].client_id, "help-desk");
 }
 
 #[rstest]

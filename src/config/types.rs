@@ -120,7 +120,8 @@ pub struct AppConfig {
     pub error_path: String,
     /// Path (on `app_origin`) after logout; `/` by default.
     pub signed_out_path: String,
-    pub provider: ProviderConfig,
+    /// At least one, no two alike; the first is asked when a login names none.
+    pub providers: Vec<ProviderConfig>,
     pub login: LoginConfig,
     pub logout: LogoutConfig,
     pub session: SessionConfig,
@@ -141,9 +142,11 @@ pub struct PublicUrl {
     pub https: bool,
 }
 
-/// `[provider]`
+/// `[provider]`, or one of `[[providers]]`
 #[derive(Clone, Debug)]
 pub struct ProviderConfig {
+    /// `[a-z0-9-]`, its name among the app's providers.
+    pub id: String,
     /// Compared as a string, never normalised.
     pub issuer: String,
     pub client_id: String,

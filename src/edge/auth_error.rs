@@ -17,6 +17,8 @@ pub enum AuthError {
     InteractionNeeded,
     Clock,
     IssuerMismatch,
+    /// The answer came to another provider's callback.
+    ProviderMismatch,
     IdTokenInvalid,
     ClientRejected,
     CodeRejected,
@@ -29,7 +31,7 @@ pub enum AuthError {
 
 impl AuthError {
     /// Every cause, for the documentation test.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::LoginCookieMissing,
         Self::SessionCookieMissing,
         Self::RepeatedLogin,
@@ -40,6 +42,7 @@ impl AuthError {
         Self::InteractionNeeded,
         Self::Clock,
         Self::IssuerMismatch,
+        Self::ProviderMismatch,
         Self::IdTokenInvalid,
         Self::ClientRejected,
         Self::CodeRejected,
@@ -102,6 +105,10 @@ impl AuthError {
                 "issuer_mismatch",
                 "The answer came from another issuer than provider.issuer. Compare it with the issuer in the discovery document, character by character.",
             ),
+            Self::ProviderMismatch => (
+                "provider_mismatch",
+                "The answer came to the callback of another provider than the one that was asked. Register public_url + base_path + /callback/ + the provider's id there.",
+            ),
             Self::IdTokenInvalid => (
                 "id_token_invalid",
                 "The ID token failed a check. The log names it under this request id.",
@@ -112,7 +119,7 @@ impl AuthError {
             ),
             Self::CodeRejected => (
                 "code_rejected",
-                "The authorization server refused the code. Register the redirect URI exactly as public_url + base_path + /callback, and start again.",
+                "The authorization server refused the code. Register the redirect URI exactly as public_url + base_path + /callback (of several providers each its own, with / and its id behind), and start again.",
             ),
             Self::StepUpFailed => (
                 "step_up_failed",

@@ -23,6 +23,7 @@ pub enum Code {
     BadRequest,
     BadParameter,
     BadReturnTo,
+    UnknownProvider,
     BadPath,
     UnsupportedMediaType,
     MethodNotAllowed,
@@ -49,7 +50,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, for the documentation test.
-    pub const ALL: [Self; 41] = [
+    pub const ALL: [Self; 42] = [
         Self::NotLoggedIn,
         Self::SessionExpired,
         Self::SessionTooLarge,
@@ -69,6 +70,7 @@ impl Code {
         Self::BadRequest,
         Self::BadParameter,
         Self::BadReturnTo,
+        Self::UnknownProvider,
         Self::BadPath,
         Self::UnsupportedMediaType,
         Self::MethodNotAllowed,
@@ -222,6 +224,12 @@ impl Code {
                 400,
                 "The return target is not a path of the app",
                 "Send a path such as /orders?page=2#row-7.",
+            ),
+            Self::UnknownProvider => (
+                "unknown_provider",
+                400,
+                "This app has no such authorization server",
+                "Send the id of one of the app's providers, or no provider for the first.",
             ),
             Self::BadPath => (
                 "bad_path",

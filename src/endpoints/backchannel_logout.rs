@@ -17,10 +17,11 @@ use super::call::Call;
 use crate::audit::{self, Event};
 use crate::clock::{Clock, Timestamp};
 use crate::edge::{Code, Problem};
-use crate::oidc::{LogoutToken, Provider};
+use crate::oidc::LogoutToken;
 use crate::secret::Secret;
 use crate::store::{DenyList, Seen, Tokens, Whom};
 use crate::telemetry::{BackchannelResult, Metrics};
+use crate::tokens::OneProvider;
 
 /// Largest body, bytes: a token, and parameters that are ignored.
 const LARGEST: usize = 100 * 1024;
@@ -31,31 +32,26 @@ const MOST_IDS: usize = 100_000;
 
 /// What a back-channel logout needs.
 pub struct Backchannel {
-    pub provider: Arc<Provider>,
     pub deny: Arc<DenyList>,
     /// Ids of tokens that were used.
     used: Seen,
     /// How long a session can still live that began up to now.
     longest: Duration,
-    /// What becomes of the tokens of the sessions it ends.
-    tokens: Tokens,
     pub control: Handle,
     pub clock: Clock,
     pub metrics: Metrics,
 }
 
 impl Backchannel {
-    /// `longest` is the longest life of a session, from the start of its login. `tokens` is what becomes of those of ended
-    /// sessions: with `offline_access` they are meant to go on (§2.7).
+    /// `longest` is the longest life of a session, from the start of its login.
     pub fn new(
-        provider: Arc<Provider>,
         deny: Arc<DenyList>,
-        (longest, tokens): (Duration, Tokens),
+        longest: Duration,
         control: Handle,
         (clock, metrics): (Clock, Metrics),
     ) -> Self {
         let used = Seen::with_room_for(MOST_IDS);
-        Self { provider, deny, used, longest, tokens, control, clock, metrics }
+        Self { deny, used, longest, control, clock, metrics }
     }
 
     /// With the ids of tokens that `before` has taken.
@@ -64,34 +60,37 @@ impl Backchannel {
     }
 
     /// Ends whom the token means: its session over there, or every session of its user that began before. Already ended,
-    /// never heard of: all the same. A session that is only being made is ended as well.
-    fn end(&self, token: &LogoutToken, now: Timestamp) {
+    /// never heard of: all the same. A session that is only being made is ended as well. `tokens` is what becomes of theirs.
+    fn end(&self, token: &LogoutToken, tokens: Tokens, now: Timestamp) {
         let until = now.plus(self.longest);
         match (&token.sid, &token.sub) {
             (Some(sid), _) => {
                 let whom = Whom::OpSession { issuer: &token.iss, sid };
-                self.deny.deny(whom, until, self.tokens, now);
+                self.deny.deny(whom, until, tokens, now);
             }
             // A token that comes late must not end a login that came after it was made.
             (None, Some(sub)) => {
                 let created_until = token.meant_until.min(now);
                 let whom = Whom::User { issuer: &token.iss, subject: sub, created_until };
-                self.deny.deny(whom, until, self.tokens, now);
+                self.deny.deny(whom, until, tokens, now);
             }
             (None, None) => {}
         }
     }
 }
 
-/// Takes the token, checks it on the control plane, and ends what it means.
+/// Takes the token, checks it on the control plane, and ends what it means. `from` is the provider whose endpoint this is: no other's
+/// word counts here, not even on its own users (the keys, the issuer and the audience are those of `from`).
 pub async fn answer(
     call: &Call<'_>,
     body: Payload,
     parts: &Backchannel,
+    from: Option<&Arc<OneProvider>>,
 ) -> Result<HttpResponse, Problem> {
+    let from = from.ok_or_else(|| refused(call, parts, "no_provider"))?;
     let token = timeout(ARRIVES, read(call, body)).await.ok().flatten();
     let token = token.ok_or_else(|| refused(call, parts, "form"))?;
-    let provider = Arc::clone(&parts.provider);
+    let provider = Arc::clone(&from.provider);
     let checked = parts.control.spawn(async move { provider.logout_token(token.expose()).await });
     let token = match checked.await {
         Ok(Ok(token)) => token,
@@ -101,7 +100,9 @@ pub async fn answer(
     let now = parts.clock.now();
     let is_new = parts.used.note(digest(&token), token.ends, now);
     if is_new {
-        parts.end(&token, now);
+        // With `offline_access` they are meant to go on (§2.7).
+        let tokens = if from.is_offline { Tokens::Leave } else { Tokens::Revoke };
+        parts.end(&token, tokens, now);
         let (sid, subject) = (token.sid.as_deref(), token.sub.as_deref());
         let ended = Event::BackchannelLogout { issuer: &token.iss, sid, subject };
         audit::record(&ended, call.request_id);

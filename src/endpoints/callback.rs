@@ -1,5 +1,5 @@
 //! `GET /callback`: takes the authorization server's answer and makes it a session, or says why not.
-//! One exchange per state; never redirects to `/login`; never shows or logs text of the authorization server (CB-05).
+//! One exchange per state, at the provider that was asked, whose answer came to where it belongs; never redirects to `/login`; never shows or logs text of the authorization server (CB-05).
 
 use std::sync::Arc;
 
@@ -15,15 +15,21 @@ use crate::audit::{self, Event};
 use crate::edge::{AuthError, Code, Problem};
 use crate::oidc::{CodeExchange, IdTokenFault, OidcError};
 use crate::session::{
-    LoginAttempt, LoginCookieError, LoginTrail, Opened, Replaced, SessionId, SessionRecord,
+    LoginAttempt, LoginCookieError, LoginTrail, Opened, Registration, Replaced, SessionId,
+    SessionRecord,
 };
 use crate::store::{Tokens, Whom};
 use crate::telemetry::{LoginResult, Refused, SessionEnd};
-use crate::tokens::{Ended, landed};
+use crate::tokens::{Ended, OneProvider, landed};
 
-/// Answers by a redirect to where the user was going, or to the app's error page.
-pub async fn answer(call: &Call<'_>, flow: &LoginFlow) -> Result<HttpResponse, Problem> {
-    let Some(reply) = Reply::parse(call.query()) else {
+/// Answers by a redirect to where the user was going, or to the app's error page. `came_to` is the provider whose callback this is.
+pub async fn answer(
+    call: &Call<'_>,
+    flow: &LoginFlow,
+    came_to: Option<&Arc<OneProvider>>,
+) -> Result<HttpResponse, Problem> {
+    let came_to = came_to.map(|provider| provider.registration);
+    let Some(reply) = Reply::parse(call.query(), came_to) else {
         return failed(call, flow, AuthError::LoginFailed, None);
     };
     let attempt = match flow.cookies.open_login(call.jar, &reply.state, &flow.config, call.now) {
@@ -42,7 +48,7 @@ pub async fn answer(call: &Call<'_>, flow: &LoginFlow) -> Result<HttpResponse, P
     };
     match session_of(call, flow, &attempt, reply).await {
         // A callback sent again after the logout, or overtaken by the authorization server's: no session of an ended one.
-        Ok(record) if flow.deny.is_denied(&record.known_as(&flow.issuer)) => {
+        Ok(record) if flow.deny.is_denied(&flow.providers.known_as(&record)) => {
             Ok(see_other(&app_url(flow, &flow.home)))
         }
         Ok(record) => logged_in(call, flow, &attempt, &record).await,
@@ -52,6 +58,8 @@ pub async fn answer(call: &Call<'_>, flow: &LoginFlow) -> Result<HttpResponse, P
 
 /// The authorization response, each parameter at most once (RFC 6749 §3.1).
 struct Reply {
+    /// Whose callback it came to, if anybody's.
+    came_to: Option<Registration>,
     state: String,
     iss: Option<String>,
     outcome: Outcome,
@@ -63,7 +71,7 @@ enum Outcome {
 }
 
 impl Reply {
-    fn parse(query: Vec<(String, String)>) -> Option<Self> {
+    fn parse(query: Vec<(String, String)>, came_to: Option<Registration>) -> Option<Self> {
         let [mut state, mut iss, mut code, mut error] = [None, None, None, None];
         for (name, value) in query {
             let slot = match name.as_str() {
@@ -90,7 +98,7 @@ impl Reply {
             }),
             _ => return None,
         };
-        Some(Self { state: state?, iss, outcome })
+        Some(Self { came_to, state: state?, iss, outcome })
     }
 }
 
@@ -103,15 +111,19 @@ async fn session_of(
 ) -> Result<Arc<SessionRecord>, AuthError> {
     let key: [u8; 32] = Sha256::digest(attempt.state.as_bytes()).into();
     mark_used(call, flow, attempt, &key).await?;
+    // AR-09, AR-10: nothing of an answer that came to another provider's callback is said to anybody.
+    let asked = flow.providers.of(attempt.registration);
+    let asked = asked.filter(|asked| reply.came_to == Some(asked.registration));
+    let asked = asked.ok_or(AuthError::ProviderMismatch)?;
     let work = || {
-        let (provider, attempt) = (Arc::clone(&flow.provider), attempt.clone());
+        let (asked, attempt) = (Arc::clone(asked), attempt.clone());
         let (random, clock) = (flow.random.clone(), flow.clock.clone());
         let kept = Kept { shown: flow.claims.clone(), ruled: flow.ruled.load() };
         let max_age = flow.session_max_age;
-        let issuer = flow.issuer.clone();
         async move {
             // The session begins before the exchange, so that a logout of the user meanwhile ends it too (LO-14).
             let began = clock.now();
+            let provider = &asked.provider;
             // CB-03: also on error responses, before anything in them is believed.
             provider.check_response_iss(reply.iss.as_deref()).await.map_err(login_code)?;
             let code = match reply.outcome {
@@ -128,12 +140,13 @@ async fn session_of(
             let login = provider.exchange(exchange).await.map_err(login_code)?;
             let session_id = SessionId::new(random.bytes());
             let (iss, refresh_ends) = (login.claims.iss.clone(), login.tokens.refresh_ends);
-            let mut record = record_of(login, session_id, &kept, clock.now());
+            let whose = (session_id, attempt.registration);
+            let mut record = record_of(login, whose, &kept, clock.now());
             // RFC 6749 §5.1: what is not said was granted as asked.
             record.scope = record.scope.or_else(|| attempt.scope.clone());
             record.created = began;
             record.expires = began.plus(max_age);
-            record.remember_issuer(&iss, &issuer);
+            record.remember_issuer(&iss, &asked.issuer);
             record.remember_nonce(&attempt.nonce);
             record.set_refresh_ends(refresh_ends);
             Ok(Arc::new(record))
@@ -195,7 +208,11 @@ async fn logged_in(
     flow.metrics.login(LoginResult::Succeeded);
     let session = record.session_id.as_bytes();
     audit::record(
-        &Event::LoginSucceeded { session, issuer: &flow.issuer, subject: &record.subject },
+        &Event::LoginSucceeded {
+            session,
+            issuer: flow.providers.issuer_of(record),
+            subject: &record.subject,
+        },
         call.request_id,
     );
     flow.loops.works(call.browser());
@@ -219,20 +236,18 @@ async fn end_replaced(
     record: &SessionRecord,
 ) {
     let shown = match flow.keeping.open(call).await {
-        Opened::Open(old) => Some(Replaced {
-            id: old.record.session_id,
-            expires: old.record.expires,
-            token: flow.revokes_replaced(&old.record).cloned(),
-        }),
+        Opened::Open(old) => Some(flow.replacing(&old.record)),
         _ => None,
     };
     let tokens = if flow.config.revoke_replaced { Tokens::Revoke } else { Tokens::Leave };
     let both = attempt.replaces.iter().chain(&shown);
-    for Replaced { id, expires, token } in both.filter(|old| old.id != record.session_id) {
+    let both = both.filter(|old| old.id != record.session_id);
+    for Replaced { id, registration, expires, token } in both {
         flow.deny.deny(Whom::Session(id.as_bytes()), *expires, tokens, call.now);
         flow.metrics.session_ended(SessionEnd::Replaced);
         if let Some(token) = token {
-            let ended = Ended { session: *id.as_bytes(), until: *expires };
+            let (session, registration) = (*id.as_bytes(), *registration);
+            let ended = Ended { session, registration, until: *expires };
             flow.revocations.queue_token(ended, token.clone(), call.request_id);
         }
     }

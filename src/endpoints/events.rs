@@ -47,7 +47,7 @@ pub async fn answer(
     // replacing them.
     let session = sessions.open(call).await.map_err(|why| sessions.not_logged_in(why, &[]).0)?;
     let id = *session.record.session_id.as_bytes();
-    let known_as = session.record.known_as(&sessions.issuer).keys();
+    let known_as = sessions.providers.known_as(&session.record).keys();
     let listener = parts
         .news
         .listen(id)

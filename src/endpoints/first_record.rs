@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::clock::Timestamp;
 use crate::oidc::Login;
-use crate::session::{Claims, SessionId, SessionRecord};
+use crate::session::{Claims, Registration, SessionId, SessionRecord};
 
 /// The names of the claims that a session keeps: for the SPA, and for the rules of routes.
 pub struct Kept {
@@ -15,13 +15,14 @@ pub struct Kept {
 /// The record; its times are the caller's to set.
 pub fn record_of(
     login: Login,
-    session_id: SessionId,
+    (session_id, registration): (SessionId, Registration),
     kept: &Kept,
     now: Timestamp,
 ) -> SessionRecord {
     let Login { tokens, claims } = login;
     let all = claims.all;
     let mut record = SessionRecord {
+        registration,
         session_id,
         generation: 1,
         claims: shown_claims(&all, &kept.shown),

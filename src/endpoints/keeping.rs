@@ -13,6 +13,7 @@ use crate::session::{
     Kept, OpenSession, Opened, SessionCookies, SessionError, SessionRecord, Ticket,
 };
 use crate::store::{Found, Link, Listing, RecordStore, StoreError};
+use crate::tokens::Providers;
 
 /// Bytes of a browser's name that are remembered.
 const LONGEST_AGENT: usize = 200;
@@ -23,7 +24,7 @@ pub struct Keeping {
     /// `None` keeps them in cookies.
     pub store: Option<RecordStore>,
     pub idle: Duration,
-    pub issuer: String,
+    pub providers: Arc<Providers>,
 }
 
 /// What is put into the store.
@@ -162,7 +163,7 @@ impl Keeping {
 
     /// A digest of the user whose session `record` is.
     pub fn user(&self, record: &SessionRecord) -> [u8; 32] {
-        let known = record.known_as(&self.issuer);
+        let known = self.providers.known_as(record);
         let mut hash = Sha256::new();
         for part in [known.issuer, known.subject] {
             hash.update((part.len() as u64).to_be_bytes());
@@ -240,7 +241,7 @@ impl Keeping {
         if !store.keep(link, &name, put == Put::New, &it).await? {
             return Err(KeepFailure::Ended);
         }
-        Ok(vec![self.cookies.seal_ticket(&ticket, record.expires, call.now)?])
+        Ok(vec![self.cookies.seal_ticket(&ticket, record, call.now)?])
     }
 
     /// What the user's list says of a session.
@@ -252,7 +253,7 @@ impl Keeping {
     ) -> Result<String, SessionError> {
         let agent: String = call.browser().user_agent.chars().take(LONGEST_AGENT).collect();
         let text = serde_json::json!({ "created": record.created.0, "user_agent": agent });
-        self.cookies.seal_listed(&text.to_string(), name)
+        self.cookies.seal_listed(&text.to_string(), name, record.registration)
     }
 
     /// How long a session is kept without a sign of life.

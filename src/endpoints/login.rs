@@ -14,8 +14,9 @@ use crate::edge::{AuthError, Code, Problem, pages};
 use crate::guard::{LoginEntry, return_target};
 use crate::oidc::{AuthorizationRequest, code_challenge};
 use crate::secret::Secret;
-use crate::session::{LoginAttempt, LoginTrail, Opened, Replaced};
+use crate::session::{LoginAttempt, LoginTrail, Opened};
 use crate::telemetry::LoginResult;
+use crate::tokens::OneProvider;
 
 /// Longest value of an extra parameter, bytes.
 const LONGEST_VALUE: usize = 512;
@@ -36,7 +37,7 @@ pub async fn answer(call: &Call<'_>, flow: &LoginFlow) -> Result<HttpResponse, P
     let opened = flow.keeping.open(call).await;
     let trail = watch_rounds(call, flow, &wish.return_to, &opened)?;
     let attempt = new_attempt(call, flow, &wish, &opened);
-    let url = authorization_url(flow, &attempt, wish.extra).await?;
+    let url = authorization_url(flow, &attempt, wish).await?;
     flow.metrics.login(LoginResult::Started);
     audit::record(&Event::LoginStarted, call.request_id);
 
@@ -76,15 +77,17 @@ fn watch_rounds(
 }
 
 /// What the SPA asked for, checked.
-struct Wish {
+struct Wish<'a> {
+    provider: &'a Arc<OneProvider>,
     return_to: String,
     extra: Vec<(String, String)>,
 }
 
-impl Wish {
-    fn parse(query: Vec<(String, String)>, flow: &LoginFlow) -> Result<Self, Problem> {
+impl<'a> Wish<'a> {
+    fn parse(query: Vec<(String, String)>, flow: &'a LoginFlow) -> Result<Self, Problem> {
         let allowed = &flow.config.allowed_params;
-        let mut wish = Self { return_to: flow.home.clone(), extra: Vec::new() };
+        let provider = flow.providers.first();
+        let mut wish = Self { provider, return_to: flow.home.clone(), extra: Vec::new() };
         let mut seen = Vec::new();
         for (name, value) in query {
             if seen.contains(&name) || value.len() > LONGEST_VALUE * 4 {
@@ -93,6 +96,9 @@ impl Wish {
             if name == "return_to" {
                 wish.return_to =
                     return_target(&value).ok_or_else(|| Problem::new(Code::BadReturnTo))?;
+            } else if name == "provider" {
+                let named = flow.providers.named(&value);
+                wish.provider = named.ok_or_else(|| Problem::new(Code::UnknownProvider))?;
             } else if allowed.contains(&name) && is_well_formed(&name, &value) {
                 wish.extra.push((name.clone(), value));
             } else {
@@ -114,8 +120,14 @@ fn is_well_formed(name: &str, value: &str) -> bool {
     value.len() <= LONGEST_VALUE && (name != "max_age" || (!value.is_empty() && plain_number()))
 }
 
-fn new_attempt(call: &Call<'_>, flow: &LoginFlow, wish: &Wish, opened: &Opened) -> LoginAttempt {
+fn new_attempt(
+    call: &Call<'_>,
+    flow: &LoginFlow,
+    wish: &Wish<'_>,
+    opened: &Opened,
+) -> LoginAttempt {
     LoginAttempt {
+        registration: wish.provider.registration,
         state: flow.random.token::<32>(),
         nonce: flow.random.token::<32>(),
         verifier: Secret::new(flow.random.token::<32>()),
@@ -123,13 +135,9 @@ fn new_attempt(call: &Call<'_>, flow: &LoginFlow, wish: &Wish, opened: &Opened) 
         started: call.now,
         max_age: wish.extra("max_age").and_then(|value| value.parse().ok()),
         acr_values: wish.extra("acr_values").map(ToOwned::to_owned),
-        scope: Some(flow.provider.asked_scopes(&wish.extra)),
+        scope: Some(wish.provider.provider.asked_scopes(&wish.extra)),
         replaces: match opened {
-            Opened::Open(old) => Some(Replaced {
-                id: old.record.session_id,
-                expires: old.record.expires,
-                token: flow.revokes_replaced(&old.record).cloned(),
-            }),
+            Opened::Open(old) => Some(flow.replacing(&old.record)),
             _ => None,
         },
     }
@@ -138,15 +146,15 @@ fn new_attempt(call: &Call<'_>, flow: &LoginFlow, wish: &Wish, opened: &Opened) 
 async fn authorization_url(
     flow: &LoginFlow,
     attempt: &LoginAttempt,
-    extra: Vec<(String, String)>,
+    wish: Wish<'_>,
 ) -> Result<String, Problem> {
     let request = AuthorizationRequest {
         state: attempt.state.clone(),
         nonce: attempt.nonce.clone(),
         code_challenge: code_challenge(&attempt.verifier),
-        extra,
+        extra: wish.extra,
     };
-    let provider = Arc::clone(&flow.provider);
+    let provider = Arc::clone(&wish.provider.provider);
     let url = flow.control.spawn(async move { provider.authorization_url(&request).await }).await;
     match url {
         Ok(Ok(url)) => Ok(url),

@@ -13,16 +13,15 @@ use crate::clock::Clock;
 use crate::config::LoginConfig;
 use crate::edge::AuthError;
 use crate::guard::Guard;
-use crate::oidc::Provider;
 use crate::secret::{Random, Secret};
-use crate::session::{RuledNames, SessionCookies, SessionRecord};
+use crate::session::{Replaced, RuledNames, SessionCookies, SessionRecord};
 use crate::store::{Claims, DenyList, Seen};
 use crate::telemetry::{Metrics, Refusals};
-use crate::tokens::{Flights, Revocations};
+use crate::tokens::{Flights, Providers, Revocations};
 
 /// The login of one app.
 pub struct LoginFlow {
-    pub provider: Arc<Provider>,
+    pub providers: Arc<Providers>,
     pub cookies: Arc<SessionCookies>,
     pub keeping: Arc<Keeping>,
     pub guard: Arc<Guard>,
@@ -34,7 +33,6 @@ pub struct LoginFlow {
     pub ruled: Arc<RuledNames>,
     /// A session's absolute life.
     pub session_max_age: std::time::Duration,
-    pub issuer: String,
     /// `https://app.example.com`: where the browser lands.
     pub app_origin: String,
     /// The app's first page there: `/` or `/shop/`.
@@ -61,9 +59,19 @@ pub struct LoginFlow {
 const LONGEST_REPLACED: usize = 1_500;
 
 impl LoginFlow {
+    /// The session of `record`, for a login in its browser that is to end it.
+    pub fn replacing(&self, record: &SessionRecord) -> Replaced {
+        Replaced {
+            id: record.session_id,
+            registration: record.registration,
+            expires: record.expires,
+            token: self.revokes_replaced(record).cloned(),
+        }
+    }
+
     /// The token of the session `record` that a login in its browser revokes, if it is to revoke any. It travels in the
     /// login cookie: the callback comes without the session's own.
-    pub fn revokes_replaced<'a>(&self, record: &'a SessionRecord) -> Option<&'a Secret<String>> {
+    fn revokes_replaced<'a>(&self, record: &'a SessionRecord) -> Option<&'a Secret<String>> {
         let token = self.revocations.chosen(record).filter(|_| self.config.revoke_replaced);
         token.filter(|token| token.expose().len() <= LONGEST_REPLACED)
     }

@@ -12,17 +12,15 @@ use crate::audit::{self, Event};
 use crate::config::{LogoutConfig, LogoutMode};
 use crate::edge::Problem;
 use crate::guard::Guard;
-use crate::oidc::Provider;
 use crate::session::Kept;
 use crate::store::{Tokens, Whom};
 use crate::telemetry::{Metrics, SessionEnd};
-use crate::tokens::Ended;
+use crate::tokens::{Ended, Providers};
 
 /// What logout needs beside the session.
 pub struct LogoutParts {
-    pub provider: Arc<Provider>,
+    pub providers: Arc<Providers>,
     pub config: LogoutConfig,
-    pub issuer: String,
     /// `https://app.example.com/logout/continue`
     pub continue_url: String,
     pub control: Handle,
@@ -57,13 +55,14 @@ pub async fn answer(
         audit::record(
             &Event::LoggedOut {
                 session: record.session_id.as_bytes(),
-                issuer: &parts.issuer,
+                issuer: parts.providers.issuer_of(&record),
                 subject: &record.subject,
             },
             call.request_id,
         );
         if parts.config.mode == LogoutMode::RpInitiated {
-            lines.push(sessions.cookies.seal_logout_ticket(hint.as_ref(), call.now));
+            let (of, hint) = (record.registration, hint.as_ref());
+            lines.push(sessions.cookies.seal_logout_ticket(of, hint, call.now));
         }
         let ended = Ended::of(&record);
         sessions.revocations.queue(ended, sessions.refresher.last(record), call.request_id);

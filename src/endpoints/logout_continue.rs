@@ -38,7 +38,11 @@ pub async fn answer(
     let Some(ticket) = sessions.cookies.open_logout_ticket(call.jar, call.now) else {
         return Ok(see_other(&landing.signed_out_url));
     };
-    let provider = Arc::clone(&parts.provider);
+    // The ID token goes to whoever issued it, and to nobody if that is none of ours any more.
+    let Some(told) = parts.providers.of(ticket.registration) else {
+        return Ok(see_other(&landing.signed_out_url));
+    };
+    let provider = Arc::clone(&told.provider);
     let (return_to, param) =
         (landing.post_logout_redirect_uri.clone(), parts.config.redirect_param.clone());
     let state = landing.random.token::<16>();

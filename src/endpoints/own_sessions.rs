@@ -119,7 +119,8 @@ impl<'a> Own<'a> {
     fn open(&self, name: [u8; 32], entry: &str, found: &Found) -> Option<Listed> {
         let cookies = &self.sessions.cookies;
         let record = cookies.open_stored(&found.sealed, &name)?;
-        let entry = serde_json::from_str(&cookies.open_listed(entry, &name)?).ok()?;
+        let entry = cookies.open_listed(entry, &name, record.registration)?;
+        let entry = serde_json::from_str(&entry).ok()?;
         let is_theirs = self.sessions.keeping.user(&record) == self.user;
         let idle_expires_in = found.left.as_secs();
         is_theirs.then_some(Listed { name, entry, record, idle_expires_in })

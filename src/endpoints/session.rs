@@ -36,6 +36,9 @@ pub async fn answer(
 #[derive(Default, serde::Serialize)]
 struct View<'a> {
     authenticated: bool,
+    /// By its name in the configuration, where there are several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    provider: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     claims: Option<&'a RawValue>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -47,10 +50,12 @@ struct View<'a> {
 }
 
 impl<'a> View<'a> {
-    fn of(session: &'a OpenSession, sessions: &Sessions, call: &Call<'_>) -> Self {
-        let record = &session.record;
+    fn of(session: &'a OpenSession, sessions: &'a Sessions, call: &Call<'_>) -> Self {
+        let (record, providers) = (&session.record, &sessions.providers);
+        let provider = providers.of(record.registration).filter(|_| providers.are_several());
         Self {
             authenticated: true,
+            provider: provider.map(|provider| provider.id.as_str()),
             claims: serde_json::from_str(&record.claims).ok(),
             access_token_expires_in: Some(record.access_expires.seconds_after(call.now)),
             session_expires_in: Some(record.ends().seconds_after(call.now)),

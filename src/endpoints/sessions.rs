@@ -17,8 +17,8 @@ use crate::session::{OpenSession, Opened, SessionCookies, SessionRecord};
 use crate::store::{DenyList, Tokens, Whom};
 use crate::telemetry::{Metrics, SessionEnd};
 use crate::tokens::{
-    ApiTokens, Ended, Freshness, RefreshFailure, Refreshed, Refresher, RefusedTokens, Revocations,
-    freshness, spread,
+    ApiTokens, Ended, Freshness, Providers, RefreshFailure, Refreshed, Refresher, RefusedTokens,
+    Revocations, freshness, spread,
 };
 
 /// When to try again during an outage of the store, seconds.
@@ -41,7 +41,7 @@ pub struct Sessions {
     /// Those of routes that do not send the login's.
     pub api_tokens: ApiTokens,
     pub config: Arc<SessionConfig>,
-    pub issuer: String,
+    pub providers: Arc<Providers>,
     pub clock: Clock,
 }
 
@@ -269,7 +269,7 @@ impl Sessions {
     }
 
     fn ended(&self, record: &SessionRecord) -> Option<Tokens> {
-        self.deny.ended(&record.known_as(&self.issuer))
+        self.deny.ended(&self.providers.known_as(record))
     }
 }
 

@@ -13,6 +13,7 @@ use crate::config::{ClientAuthMethod, EndpointOverrides, IntrospectionForm};
 /// A valid configuration for `issuer`.
 pub(super) fn provider_config(issuer: &str) -> ProviderConfig {
     ProviderConfig {
+        id: "default".to_owned(),
         issuer: issuer.to_owned(),
         client_id: "web".to_owned(),
         client_secret: Secret::from("the-secret"),

@@ -13,6 +13,7 @@ use super::app::App;
 use super::live::Live;
 use crate::proxy::{Drain, Phase};
 use crate::telemetry::Metrics;
+use crate::tokens::OneProvider;
 
 /// Starts the listener in the background; returns its address.
 pub fn start(
@@ -82,9 +83,7 @@ fn readiness(apps: &[Arc<App>], phase: Phase) -> HttpResponse {
         .iter()
         .map(|app| {
             let mut state = serde_json::Map::new();
-            if let Some(reason) = app.provider.degraded() {
-                state.insert("provider".to_owned(), reason.into());
-            }
+            provider_states(app, &mut state);
             if app.sessions.deny.is_degraded() {
                 state.insert("deny_file".to_owned(), "not_written".into());
             }
@@ -97,6 +96,20 @@ fn readiness(apps: &[Arc<App>], phase: Phase) -> HttpResponse {
         })
         .collect();
     HttpResponse::Ok().json(serde_json::json!({ "ready": true, "apps": states }))
+}
+
+/// What does not work of an app's providers: a code, or several by name.
+fn provider_states(app: &App, state: &mut serde_json::Map<String, serde_json::Value>) {
+    if !app.providers.are_several() {
+        let reason = app.providers.first().provider.degraded();
+        state.extend(reason.map(|reason| ("provider".to_owned(), reason.into())));
+        return;
+    }
+    let reason = |one: &Arc<OneProvider>| Some((one.id.clone(), one.provider.degraded()?.into()));
+    let reasons: serde_json::Map<_, _> = app.providers.iter().filter_map(reason).collect();
+    if !reasons.is_empty() {
+        state.insert("providers".to_owned(), reasons.into());
+    }
 }
 
 fn exposition(metrics: &Metrics) -> HttpResponse {

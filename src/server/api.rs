@@ -48,7 +48,7 @@ pub async fn answer(
         return Box::pin(pages::answer(call, (app, &routes), &path, body)).await;
     };
     let (place, route_of) = ((call, app, worker), (route, routes.claim_fields.as_slice()));
-    match Trail::of(call, route, &app.sessions.issuer) {
+    match Trail::of(call, route) {
         None => through(place, route_of, path, body, None).await,
         Some(trail) => {
             let answered = Box::pin(through(place, route_of, path, body, Some(&trail))).await;
@@ -106,7 +106,7 @@ impl Api<'_> {
             sessions.open(call).await.map_err(|why| sessions.not_logged_in(why, call.jar))?;
         let record = &session.record;
         if let Some(trail) = self.trail {
-            trail.of_session(record);
+            trail.of_session(record, app.providers.issuer_of(record));
         }
         self.limited(record)?;
         let freshness = sessions.freshness(record, call.now);
@@ -268,11 +268,12 @@ impl Api<'_> {
         }
         let other_token = other.as_ref().and_then(|other| other.token.as_ref());
         let token = Some(other_token.unwrap_or(&record.access_token));
+        let session = (record, app.providers.issuer_of(record));
         let Some(handshake) = &self.handshake else {
             let payload = std::mem::replace(&mut body.payload, Payload::None);
             let mut sent = self.forward(token, payload).await?;
             let response = sent.response;
-            sent.response = held_open::bind(response, &app.ends, config, record, call.request_id);
+            sent.response = held_open::bind(response, &app.ends, config, session, call.request_id);
             return Ok(sent);
         };
         let (pool, is_ours) = (&self.worker.pool, |name: &str| app.cookies.is_ours(name));
@@ -283,7 +284,7 @@ impl Api<'_> {
             Opened::Switched(tunnel) => {
                 let browser = std::mem::replace(&mut body.payload, Payload::None);
                 let joined = (tunnel, browser);
-                let response = held_open::join(joined, &app.ends, config, record, call.request_id);
+                let response = held_open::join(joined, &app.ends, config, session, call.request_id);
                 Ok(Forwarded { response, token_refused: false, step_up: None })
             }
         }

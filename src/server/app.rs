@@ -19,12 +19,13 @@ use crate::endpoints::logout::LogoutParts;
 use crate::endpoints::logout_continue::Landing;
 use crate::endpoints::{LoginFlow, Sessions};
 use crate::guard::Guard;
-use crate::oidc::{OidcError, Provider};
+use crate::oidc::OidcError;
 use crate::secret::Random;
 use crate::session::{SessionCookies, SessionError};
 use crate::spa::{Spa, SpaError};
 use crate::store::{DenyFileError, Redis};
 use crate::telemetry::{Metrics, Refusals};
+use crate::tokens::Providers;
 
 /// Everything one app needs to answer a request.
 pub struct App {
@@ -52,12 +53,12 @@ pub struct App {
     pub landing: Landing,
     pub routes: LiveRoutes,
     pub spa: Option<Spa>,
-    pub provider: Arc<Provider>,
+    pub providers: Arc<Providers>,
     /// Where its ended sessions are written down.
     pub deny_file: Option<PathBuf>,
-    /// Of the settings that it was built from, and of those of its provider.
+    /// Of the settings that it was built from, and of those of each provider.
     pub print: Print,
-    pub provider_print: Print,
+    pub provider_prints: Vec<Print>,
 }
 
 /// Why an app cannot be built from a valid configuration.
@@ -67,6 +68,8 @@ pub enum BuildError {
     Session(#[from] SessionError),
     #[error("provider: {0}")]
     Provider(#[from] OidcError),
+    #[error("there is no provider")]
+    NoProvider,
     #[error("session.deny_file: {0}")]
     DenyFile(#[from] DenyFileError),
     #[error("spa: {0}")]

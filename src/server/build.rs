@@ -8,9 +8,10 @@ use std::time::Duration;
 use super::app::{App, BuildError, Shared};
 use super::held_open::Ends;
 use super::print;
+use super::providers_of::{prints, providers};
 use super::routes_of::{LiveRoutes, Place};
 use crate::audit::{self, Event};
-use crate::config::{AppConfig, PublicUrl, SessionConfig, SessionStore};
+use crate::config::{AppConfig, ProviderConfig, PublicUrl, SessionConfig, SessionStore};
 use crate::edge::AuthError;
 use crate::endpoints::backchannel_logout::Backchannel;
 use crate::endpoints::events::EventParts;
@@ -18,13 +19,14 @@ use crate::endpoints::logout::LogoutParts;
 use crate::endpoints::logout_continue::Landing;
 use crate::endpoints::{Keeping, LoginFlow, LoopWatch, Sessions};
 use crate::guard::Guard;
-use crate::oidc::Provider;
 use crate::session::{
     CounterOf, Identity, KeyRing, RuledNames, SessionCookies, SessionError, SessionRecord,
 };
 use crate::spa::Spa;
-use crate::store::{DenyFileError, DenyList, Seen, SessionNews, Tokens};
-use crate::tokens::{ApiTokens, Flights, Refresher, RefusedTokens, Revocations, SharedRefreshes};
+use crate::store::{DenyFileError, DenyList, Seen, SessionNews};
+use crate::tokens::{
+    ApiTokens, Flights, Providers, Refresher, RefusedTokens, Revocations, SharedRefreshes,
+};
 
 /// How long a finished exchange answers a repeated callback of the same login.
 const EXCHANGE_KEPT: Duration = Duration::from_secs(60);
@@ -39,8 +41,8 @@ impl App {
         shared: &Shared,
         before: Option<&Self>,
     ) -> Result<Self, BuildError> {
-        let url = |path: &str| format!("{}{}{path}", config.public_url.origin, config.base_path);
-        let common = common(&config, shared, before, url("/callback"))?;
+        let url = |path: &str| config.url(path);
+        let common = common(&config, shared, before)?;
         Ok(Self {
             landing: Landing {
                 post_logout_redirect_uri: url("/logged-out"),
@@ -48,7 +50,7 @@ impl App {
                 random: shared.random.clone(),
             },
             print: print::of_app(&config),
-            provider_print: print::of_provider(&config.provider, &url("/callback")),
+            provider_prints: prints(&config),
             deny_file: config.session.deny_file.clone(),
             longest_life: longest_life(&config),
             sibling_spa: config.app_origin != config.public_url.origin,
@@ -57,17 +59,11 @@ impl App {
             logout: logout(&config, &common, shared, url("/logout/continue")),
             ends: Arc::new(Ends {
                 deny: Arc::clone(&common.deny),
-                issuer: config.provider.issuer.clone(),
                 clock: shared.clock.clone(),
                 metrics: shared.metrics.clone(),
             }),
             events: EventParts { news: Arc::clone(&common.news), metrics: shared.metrics.clone() },
-            sessions: sessions(
-                &config.id,
-                config.session,
-                config.provider.issuer.clone(),
-                (&common, shared, before),
-            ),
+            sessions: sessions(&config.id, config.session, (&common, shared, before)),
             csrf_header: config.guard.csrf_header,
             limits: config.limits,
             spa: config
@@ -88,14 +84,14 @@ impl App {
             base_path: config.base_path,
             guard: common.guard,
             cookies: common.cookies,
-            provider: common.provider,
+            providers: common.providers,
         })
     }
 }
 
 /// What several parts of one app share.
 struct Common {
-    provider: Arc<Provider>,
+    providers: Arc<Providers>,
     cookies: Arc<SessionCookies>,
     keeping: Arc<Keeping>,
     guard: Arc<Guard>,
@@ -106,30 +102,19 @@ struct Common {
     memory: Memory,
 }
 
-fn common(
-    config: &AppConfig,
-    shared: &Shared,
-    before: Option<&App>,
-    redirect_uri: String,
-) -> Result<Common, BuildError> {
+fn common(config: &AppConfig, shared: &Shared, before: Option<&App>) -> Result<Common, BuildError> {
     let cookies = Arc::new(session_cookies(config, shared, before)?);
-    let print = print::of_provider(&config.provider, &redirect_uri);
-    let provider = match before.filter(|before| before.provider_print == print) {
-        // It has learned metadata and keys.
-        Some(before) => Arc::clone(&before.provider),
-        None => {
-            Arc::new(Provider::new(config.provider.clone(), redirect_uri, shared.clock.clone())?)
-        }
-    };
-    // What another client at another server has done is of no use.
-    let same_client = before.filter(|before| before.cookies.is_of(&identity(config)));
-    let revocations = revocations(config, &provider, shared);
+    let providers = providers(config, shared, before)?;
+    // What other clients at other servers have done is of no use.
+    let same_client = before.filter(|before| before.cookies.shares_with(&identity(config)));
+    let revocations = revocations(config, &providers, shared);
     Ok(Common {
+        keeping: Arc::new(keeping(config, &cookies, &providers, shared)),
         revocations: Arc::new(match before {
             Some(before) => revocations.taking_over(&before.sessions.revocations),
             None => revocations,
         }),
-        provider,
+        providers,
         guard: Arc::new(Guard::new(&config.guard, &config.public_url)),
         deny: match before {
             Some(before) => {
@@ -143,7 +128,6 @@ fn common(
             (None, Some(redis)) => SessionNews::shared(redis, &config.id),
             (None, None) => Arc::default(),
         },
-        keeping: Arc::new(keeping(config, &cookies, shared)),
         ruled: Arc::default(),
         memory: Memory::of(same_client, shared),
         cookies,
@@ -191,22 +175,27 @@ fn session_cookies(
 }
 
 fn identity(config: &AppConfig) -> Identity {
+    let client = |one: &ProviderConfig| (one.issuer.clone(), one.client_id.clone());
     Identity {
         app_id: config.id.clone(),
-        issuer: config.provider.issuer.clone(),
-        client_id: config.provider.client_id.clone(),
+        clients: config.providers.iter().map(client).collect(),
         port: dev_port(&config.public_url),
     }
 }
 
 /// Where the sessions are.
-fn keeping(config: &AppConfig, cookies: &Arc<SessionCookies>, shared: &Shared) -> Keeping {
+fn keeping(
+    config: &AppConfig,
+    cookies: &Arc<SessionCookies>,
+    providers: &Arc<Providers>,
+    shared: &Shared,
+) -> Keeping {
     let redis = shared.redis.as_ref().filter(|_| config.session.store == SessionStore::Redis);
     Keeping {
         cookies: Arc::clone(cookies),
         store: redis.map(|redis| redis.records(&config.id)),
         idle: config.session.idle_timeout,
-        issuer: config.provider.issuer.clone(),
+        providers: Arc::clone(providers),
     }
 }
 
@@ -243,7 +232,7 @@ fn deny_file(file: &Path, config: &AppConfig, shared: &Shared) -> Result<DenyLis
 fn login_flow(config: &AppConfig, common: &Common, shared: &Shared) -> LoginFlow {
     let (control, clock) = (shared.control.clone(), shared.clock.clone());
     LoginFlow {
-        provider: Arc::clone(&common.provider),
+        providers: Arc::clone(&common.providers),
         cookies: Arc::clone(&common.cookies),
         keeping: Arc::clone(&common.keeping),
         guard: Arc::clone(&common.guard),
@@ -251,7 +240,6 @@ fn login_flow(config: &AppConfig, common: &Common, shared: &Shared) -> LoginFlow
         claims: config.session.claims.clone(),
         ruled: Arc::clone(&common.ruled),
         session_max_age: config.session.max_age,
-        issuer: config.provider.issuer.clone(),
         app_origin: config.app_origin.clone(),
         home: config.home.clone(),
         error_path: config.error_path.clone(),
@@ -270,10 +258,10 @@ fn login_flow(config: &AppConfig, common: &Common, shared: &Shared) -> LoginFlow
     }
 }
 
-fn revocations(config: &AppConfig, provider: &Arc<Provider>, shared: &Shared) -> Revocations {
+fn revocations(config: &AppConfig, providers: &Arc<Providers>, shared: &Shared) -> Revocations {
     let told = (shared.clock.clone(), shared.metrics.clone());
-    let (provider, control) = (Arc::clone(provider), shared.control.clone());
-    Revocations::new(provider, config.logout.revoke, control, told)
+    let (providers, control) = (Arc::clone(providers), shared.control.clone());
+    Revocations::new(providers, config.logout.revoke, control, told)
 }
 
 fn logout(
@@ -283,10 +271,9 @@ fn logout(
     continue_url: String,
 ) -> LogoutParts {
     LogoutParts {
-        provider: Arc::clone(&common.provider),
+        providers: Arc::clone(&common.providers),
         continue_url,
         config: config.logout.clone(),
-        issuer: config.provider.issuer.clone(),
         control: shared.control.clone(),
         metrics: shared.metrics.clone(),
     }
@@ -298,12 +285,9 @@ fn backchannel(
     shared: &Shared,
     before: Option<&App>,
 ) -> Backchannel {
-    let is_offline = config.provider.scopes.iter().any(|scope| scope == "offline_access");
-    let tokens = if is_offline { Tokens::Leave } else { Tokens::Revoke };
     let backchannel = Backchannel::new(
-        Arc::clone(&common.provider),
         Arc::clone(&common.deny),
-        (longest_life(config), tokens),
+        longest_life(config),
         shared.control.clone(),
         (shared.clock.clone(), shared.metrics.clone()),
     );
@@ -313,12 +297,7 @@ fn backchannel(
     }
 }
 
-fn sessions(
-    app: &str,
-    config: SessionConfig,
-    issuer: String,
-    parts: (&Common, &Shared, Option<&App>),
-) -> Sessions {
+fn sessions(app: &str, config: SessionConfig, parts: (&Common, &Shared, Option<&App>)) -> Sessions {
     let (common, shared, before) = parts;
     let clock = shared.clock.clone();
     Sessions {
@@ -331,7 +310,7 @@ fn sessions(
         revocations: Arc::clone(&common.revocations),
         metrics: shared.metrics.clone(),
         config: Arc::new(config),
-        issuer,
+        providers: Arc::clone(&common.providers),
         clock,
     }
 }
@@ -343,7 +322,7 @@ fn refresher(
     (shared, before): (&Shared, Option<&App>),
 ) -> Refresher {
     let refresher = Refresher::new(
-        Arc::clone(&common.provider),
+        Arc::clone(&common.providers),
         shared.control.clone(),
         shared.clock.clone(),
         shared.metrics.clone(),

@@ -36,6 +36,9 @@ pub struct Finding {
     /// The app's id; absent for what all share.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub app: Option<String>,
+    /// The provider's id, of an app with several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub provider: Option<String>,
     /// What was looked at, e.g. `discovery`.
     pub check: &'static str,
     pub level: Level,
@@ -49,7 +52,13 @@ pub struct Finding {
 pub async fn examine(config: Config, clock: Clock, mut told: impl FnMut(Finding)) {
     for app in &config.apps {
         let tell = &mut |finding| told(Finding { app: Some(app.id.clone()), ..finding });
-        provider(app, &clock, tell).await;
+        for config in &app.providers {
+            // Of several, each finding says whose it is.
+            let id = (app.providers.len() > 1).then(|| config.id.clone());
+            let tell = &mut |finding| tell(Finding { provider: id.clone(), ..finding });
+            provider((app, config), &clock, tell).await;
+        }
+        secrets(app, tell);
         budget(app, tell);
         upstreams(app, tell).await;
     }
@@ -59,20 +68,49 @@ pub async fn examine(config: Config, clock: Clock, mut told: impl FnMut(Finding)
 }
 
 fn ok(check: &'static str, says: impl Into<String>) -> Finding {
-    Finding { app: None, check, level: Level::Ok, says: says.into(), mend: None }
+    Finding { app: None, provider: None, check, level: Level::Ok, says: says.into(), mend: None }
 }
 
 fn warning(check: &'static str, says: impl Into<String>, mend: &'static str) -> Finding {
-    Finding { app: None, check, level: Level::Warning, says: says.into(), mend: Some(mend) }
+    Finding {
+        app: None,
+        provider: None,
+        check,
+        level: Level::Warning,
+        says: says.into(),
+        mend: Some(mend),
+    }
 }
 
 fn failed(check: &'static str, says: impl Into<String>, mend: &'static str) -> Finding {
-    Finding { app: None, check, level: Level::Failed, says: says.into(), mend: Some(mend) }
+    Finding {
+        app: None,
+        provider: None,
+        check,
+        level: Level::Failed,
+        says: says.into(),
+        mend: Some(mend),
+    }
 }
 
-async fn provider(app: &AppConfig, clock: &Clock, tell: &mut impl FnMut(Finding)) {
-    let url = |path: &str| format!("{}{}{path}", app.public_url.origin, app.base_path);
-    let provider = match Provider::new(app.provider.clone(), url("/callback"), clock.clone()) {
+/// One secret for two clients lets either authorization server act as this app at the other (CA-07).
+fn secrets(app: &AppConfig, tell: &mut impl FnMut(Finding)) {
+    if let Some((one, other)) = app.one_secret_for() {
+        tell(warning(
+            "secrets",
+            format!("the providers {one} and {other} have the same client secret"),
+            "have one of them make a new secret: who has it could act as this app at the other",
+        ));
+    }
+}
+
+async fn provider(
+    (app, config): (&AppConfig, &ProviderConfig),
+    clock: &Clock,
+    tell: &mut impl FnMut(Finding),
+) {
+    let redirect_uri = app.url_for("/callback", config);
+    let provider = match Provider::new(config.clone(), redirect_uri, clock.clone()) {
         Ok(provider) => provider,
         Err(error) => {
             return tell(failed("discovery", error.to_string(), "run `cloakroom check`"));
@@ -81,9 +119,9 @@ async fn provider(app: &AppConfig, clock: &Clock, tell: &mut impl FnMut(Finding)
     let Examination { discovery, clock_ahead, keys, client } = provider.examine().await;
     let facts = match discovery {
         Ok(facts) => facts,
-        Err(error) => return tell(no_discovery(error, &app.provider)),
+        Err(error) => return tell(no_discovery(error, config)),
     };
-    tell(ok("discovery", format!("the document of {} is good", app.provider.issuer)));
+    tell(ok("discovery", format!("the document of {} is good", config.issuer)));
     tell(match keys {
         Ok(0) => failed(
             "keys",
@@ -98,9 +136,13 @@ async fn provider(app: &AppConfig, clock: &Clock, tell: &mut impl FnMut(Finding)
         ),
     });
     tell(known_client(client));
-    tell(clocks(clock_ahead, app.provider.clock_skew));
+    tell(clocks(clock_ahead, config.clock_skew));
     said(&facts, tell);
-    let urls = [url("/callback"), url("/logged-out"), url("/backchannel-logout")];
+    let urls = [
+        app.url_for("/callback", config),
+        app.url("/logged-out"),
+        app.url_for("/backchannel-logout", config),
+    ];
     tell(ok(
         "registration",
         format!(

@@ -17,7 +17,6 @@ use crate::telemetry::Metrics;
 /// What ends things and counts them, shared by all that is open in one app.
 pub struct Ends {
     pub deny: Arc<DenyList>,
-    pub issuer: String,
     pub clock: Clock,
     pub metrics: Metrics,
 }
@@ -37,14 +36,14 @@ impl Held {
     fn new(
         ends: &Arc<Ends>,
         config: &RouteConfig,
-        record: &SessionRecord,
+        (record, issuer): (&SessionRecord, &str),
         request_id: &str,
     ) -> Self {
         let until_token = config.close_at == CloseAt::TokenExpiry;
         Self {
             ends: Arc::clone(ends),
             session: *record.session_id.as_bytes(),
-            keys: record.known_as(&ends.issuer).keys(),
+            keys: record.known_as(issuer).keys(),
             session_ends: record.expires,
             token_ends: until_token.then_some(record.access_expires),
             route: config.path.as_str().into(),
@@ -63,16 +62,16 @@ impl Held {
     }
 }
 
-/// Binds the body of `response`, which was asked for with `record`, to its session.
+/// Binds the body of `response`, which was asked for with `record`, to its session; `issuer` is the configured one of its provider.
 pub fn bind(
     response: HttpResponse,
     ends: &Arc<Ends>,
     config: &RouteConfig,
-    record: &SessionRecord,
+    session: (&SessionRecord, &str),
     request_id: &str,
 ) -> HttpResponse {
     bind_to_session(response, || {
-        let held = Held::new(ends, config, record, request_id);
+        let held = Held::new(ends, config, session, request_id);
         async move {
             let ending: Ending = held.lifetime().over().await;
             let (session, route, cause) = (&held.session, &*held.route, ending.as_str());
@@ -83,15 +82,15 @@ pub fn bind(
     })
 }
 
-/// Joins the browser's connection and the upstream's until one of them goes or the session of `record` ends.
+/// Joins the browser's connection and the upstream's until one of them goes or the session ends.
 pub fn join(
     (tunnel, browser): (Tunnel, Payload),
     ends: &Arc<Ends>,
     config: &RouteConfig,
-    record: &SessionRecord,
+    session: (&SessionRecord, &str),
     request_id: &str,
 ) -> HttpResponse {
-    let held = Held::new(ends, config, record, request_id);
+    let held = Held::new(ends, config, session, request_id);
     held.ends.metrics.tunnel_opened();
     let opened = Event::TunnelOpened { session: &held.session, route: &held.route };
     audit::record(&opened, request_id);

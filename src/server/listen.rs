@@ -17,7 +17,7 @@ use super::control;
 use super::dispatch::dispatch;
 use super::live::{Live, Serving};
 use super::print;
-use super::provider_watch::watch_provider;
+use super::provider_watch::watch_providers;
 use super::reload::Reload;
 use super::shutdown::{GOODBYE, Shutdown, Signals};
 use super::socket::{Socket, SocketError};
@@ -166,7 +166,7 @@ fn serving(
         let id = app.id.clone();
         let app = App::build(app, shared, None);
         let app = Arc::new(app.map_err(|reason| ServeError::App { id, reason })?);
-        watch_provider(&app, shared);
+        watch_providers(&app, &[], shared);
         apps.push(app);
     }
     let certificate = server.tls.as_ref().map(|certificate| {

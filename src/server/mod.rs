@@ -16,6 +16,7 @@ mod live;
 mod pages;
 mod print;
 mod provider_watch;
+mod providers_of;
 pub mod reload;
 mod routes;
 mod routes_of;

@@ -13,7 +13,8 @@ pub fn of_app(app: &AppConfig) -> Print {
     // Keys are secrets, and so are not cloned: they are taken out of the text, where they stand by their ids.
     let text = format!("{app:?}").replace(&format!("keys: {:?}", app.session.keys), "");
     let text = text.replace(&format!("routes: {:?}", app.routes), "");
-    Sha256::new().chain_update(text).chain_update(of_provider(&app.provider, "")).finalize().into()
+    let providers = app.providers.iter().map(|provider| of_provider(provider, ""));
+    providers.fold(Sha256::new().chain_update(text), Sha256::chain_update).finalize().into()
 }
 
 /// Of a provider, and where it sends browsers back to.

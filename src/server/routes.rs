@@ -1,5 +1,7 @@
 //! THE route table: which handler answers which method and path. Decides nothing else.
 
+use std::sync::Arc;
+
 use actix_web::HttpResponse;
 use actix_web::dev::Payload;
 use futures_core::future::LocalBoxFuture;
@@ -13,6 +15,7 @@ use crate::endpoints::{
     own_sessions, refresh, session,
 };
 use crate::proxy::{NormalPath, asks_for_websocket};
+use crate::tokens::{OneProvider, Providers};
 
 /// A refusal, and cookies that go with it.
 pub type Refused = (Problem, Vec<String>);
@@ -29,6 +32,7 @@ pub async fn route(
     let path = NormalPath::parse(call.request.uri().path())
         .map_err(|error| (Problem::from(error), Vec::new()))?;
     let own = path.as_str().strip_prefix(app.base_path.as_str()).unwrap_or("");
+    let (own, came_to) = came_to(own, &app.providers);
     limited(call, own, app, worker)?;
     let answer = match (call.request.method().as_str(), own) {
         (
@@ -45,7 +49,7 @@ pub async fn route(
             | "/backchannel-logout",
         ) if asks_for_websocket(call.request) => Err(Problem::new(Code::UpgradeUnsupported)),
         ("GET", "/login") => boxed(login::answer(call, &app.login)).await,
-        ("GET", "/callback") => boxed(callback::answer(call, &app.login)).await,
+        ("GET", "/callback") => boxed(callback::answer(call, &app.login, came_to)).await,
         ("GET" | "HEAD", "/session") => {
             boxed(session::answer(call, &app.guard, &app.sessions)).await
         }
@@ -69,7 +73,7 @@ pub async fn route(
             boxed(logout_continue::answer(call, &app.sessions, &app.logout, &app.landing)).await
         }
         ("POST", "/backchannel-logout") => {
-            boxed(backchannel_logout::answer(call, body, &app.backchannel)).await
+            boxed(backchannel_logout::answer(call, body, &app.backchannel, came_to)).await
         }
         ("GET", "/logged-out") => Ok(logged_out::answer(&app.landing.signed_out_url)),
         (_, "/session") => Err(Problem::new(Code::MethodNotAllowed).with_allow("GET, HEAD")),
@@ -83,6 +87,28 @@ pub async fn route(
         _ => return api::answer(call, app, worker, path, body).await,
     };
     answer.map_err(|problem| (problem, Vec::new()))
+}
+
+/// Where an authorization server's answer or logout token came to, and whose place that is. Of several each has its own below
+/// `/callback` and `/backchannel-logout` (AR-10); a place there that is nobody's is ours all the same, and refused: a code that
+/// lands there is nothing for an upstream or the SPA.
+fn came_to<'a, 'b>(
+    own: &'a str,
+    providers: &'b Providers,
+) -> (&'a str, Option<&'b Arc<OneProvider>>) {
+    if !providers.are_several() {
+        return (own, Some(providers.first()));
+    }
+    for place in ["/callback", "/backchannel-logout"] {
+        match own.strip_prefix(place) {
+            Some("") => return (place, None),
+            Some(rest) if rest.starts_with('/') => {
+                return (place, rest.strip_prefix('/').and_then(|id| providers.named(id)));
+            }
+            _ => {}
+        }
+    }
+    (own, None)
 }
 
 /// Refuses a client that comes too often where each request costs a call to the authorization server, or a signature.

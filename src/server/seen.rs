@@ -104,7 +104,7 @@ fn session(call: &Call<'_>, app: &App) -> &'static str {
         Opened::Expired => "ended by time (session.idle_timeout or session.max_age)",
         Opened::Unavailable => "in a store that does not answer",
         Opened::Open(session)
-            if app.sessions.deny.is_denied(&session.record.known_as(&app.sessions.issuer)) =>
+            if app.sessions.deny.is_denied(&app.providers.known_as(&session.record)) =>
         {
             "was ended: by a logout, another login in that browser, the authorization server or an operator"
         }

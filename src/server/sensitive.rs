@@ -16,30 +16,30 @@ use crate::session::SessionRecord;
 pub struct Trail<'a> {
     call: &'a Call<'a>,
     route: &'a str,
-    issuer: &'a str,
     began: Instant,
-    who: OnceCell<([u8; 16], String)>,
+    /// Session, issuer and subject.
+    who: OnceCell<([u8; 16], String, String)>,
     /// The status, and the code of a refusal.
     outcome: Option<(u16, Option<&'static str>)>,
 }
 
 impl<'a> Trail<'a> {
-    /// Begins one if the route asks for it; `issuer` names its users.
-    pub fn of(call: &'a Call<'a>, route: &'a Route, issuer: &'a str) -> Option<Self> {
+    /// Begins one if the route asks for it.
+    pub fn of(call: &'a Call<'a>, route: &'a Route) -> Option<Self> {
         let config = route.config();
         config.audit.then(|| Self {
             call,
             route: &config.path,
-            issuer,
             began: Instant::now(),
             who: OnceCell::new(),
             outcome: None,
         })
     }
 
-    /// It is a call of this session.
-    pub fn of_session(&self, record: &SessionRecord) {
-        let _known = self.who.set((*record.session_id.as_bytes(), record.subject.clone()));
+    /// It is a call of this session, whose user is one of `issuer`.
+    pub fn of_session(&self, record: &SessionRecord, issuer: &str) {
+        let (session, subject) = (*record.session_id.as_bytes(), record.subject.clone());
+        let _known = self.who.set((session, issuer.to_owned(), subject));
     }
 
     /// It ends like this.
@@ -64,8 +64,8 @@ impl Drop for Trail<'_> {
             method: self.call.request.method().as_str(),
             status,
             code,
-            session: who.map(|(session, _)| session),
-            user: who.map(|(_, subject)| (self.issuer, subject.as_str())),
+            session: who.map(|(session, ..)| session),
+            user: who.map(|(_, issuer, subject)| (issuer.as_str(), subject.as_str())),
             ms: u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX),
         };
         audit::record(&event, self.call.request_id);

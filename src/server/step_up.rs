@@ -33,6 +33,11 @@ pub fn problem(wish: StepUp, record: &SessionRecord, app: &App, now: Timestamp) 
     if let Some(max_age) = max_age {
         ask("max_age", max_age.to_string());
     }
+    if app.providers.are_several()
+        && let Some(same) = app.providers.of(record.registration)
+    {
+        query.append_pair("provider", &same.id);
+    }
     let login_url = format!("{}/login?{}", app.base_path, query.finish());
     let login_url = is_allowed.then_some(login_url);
     Problem::new(Code::StepUpRequired).with_login(LoginWish { acr_values, max_age, login_url })

@@ -9,7 +9,7 @@ use rustls::sign::CertifiedKey;
 use super::app::{App, BuildError, Shared};
 use super::live::{Live, Serving};
 use super::print;
-use super::provider_watch::watch_provider;
+use super::provider_watch::watch_providers;
 use crate::config::{AppConfig, Config, RouteConfig};
 use crate::session::{Keys, KeysChanged};
 
@@ -142,10 +142,7 @@ impl Next {
         }
         let before = live.load();
         for app in &apps {
-            let is_known = |old: &Arc<App>| Arc::ptr_eq(&old.provider, &app.provider);
-            if !before.apps.iter().any(is_known) {
-                watch_provider(app, shared);
-            }
+            watch_providers(app, &before.apps, shared);
         }
         live.replace(Serving::new(apps, trusted_proxies, certificate));
         changes

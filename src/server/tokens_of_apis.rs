@@ -11,7 +11,7 @@ use super::app::App;
 use super::routes::Refused;
 use crate::config::RouteConfig;
 use crate::edge::{Code, Problem};
-use crate::oidc::{ApiToken, OidcError};
+use crate::oidc::{ApiToken, OidcError, Provider};
 use crate::proxy::Forwarded;
 use crate::session::SessionRecord;
 use crate::tokens::{Caller, NoToken};
@@ -28,7 +28,10 @@ pub async fn of_session(
 ) -> Result<Option<Arc<ApiToken>>, Refused> {
     let session = record.session_id.as_bytes();
     let caller = Caller { session, access_token: &record.access_token };
-    let token = match fetched(app, config, Some(caller)).await {
+    let asked = app.providers.of(record.registration);
+    // That of a provider that is gone is not looked at this far.
+    let Some(asked) = asked else { return Ok(None) };
+    let token = match fetched(app, &asked.provider, config, Some(caller)).await {
         Ok(token) => token,
         Err(NoToken::Subject) => return Ok(None),
         Err(NoToken::Unavailable(_)) => return Err(unavailable()),
@@ -46,9 +49,9 @@ pub async fn of_session(
     Ok(Some(token))
 }
 
-/// A token of our own, for whoever calls this route.
+/// A token of our own, for whoever calls this route: of the first authorization server, if there are several.
 pub async fn own(app: &App, config: &RouteConfig) -> Result<Arc<ApiToken>, Refused> {
-    fetched(app, config, None).await.map_err(|why| match why {
+    fetched(app, &app.providers.first().provider, config, None).await.map_err(|why| match why {
         NoToken::Unavailable(_) => unavailable(),
         NoToken::Subject | NoToken::Refused(_) => refused(Code::ApiTokenRefused),
     })
@@ -62,11 +65,12 @@ pub fn inactive(request_id: &str) -> Forwarded {
 
 async fn fetched(
     app: &App,
+    provider: &Arc<Provider>,
     config: &RouteConfig,
     caller: Option<Caller<'_>>,
 ) -> Result<Arc<ApiToken>, NoToken> {
     let wanted = (config.token, &config.target);
-    let token = app.sessions.api_tokens.get(&app.provider, wanted, caller);
+    let token = app.sessions.api_tokens.get(provider, wanted, caller);
     let late = NoToken::Unavailable(OidcError::TokenUnavailable);
     timeout(WAITS, token).await.unwrap_or(Err(late))
 }

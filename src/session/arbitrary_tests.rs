@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 
 use super::key_ring::Purpose;
-use super::tests::{NOW, cookies, limits};
+use super::tests::{NOW, cookies, limits, ours};
 use super::*;
 
 /// What the four kinds of cookies in `jar` open as.
@@ -44,7 +44,7 @@ proptest! {
         use base64::Engine as _;
         use base64::engine::general_purpose::URL_SAFE_NO_PAD;
         // Behind the version and the name of the key, so that it gets as far as it can.
-        let sealed = cookies().seal_logout_ticket(None, NOW);
+        let sealed = cookies().seal_logout_ticket(ours(), None, NOW);
         let ticket = sealed.split_once('=').unwrap().1.split(';').next().unwrap();
         let head = URL_SAFE_NO_PAD.decode(ticket).unwrap();
         for value in [
@@ -72,8 +72,7 @@ proptest! {
                 Purpose::LogoutHint => Some(id.as_bytes()),
                 _ => None,
             };
-            let context = cookies.context(bound_to);
-            cookies.ring.seal(purpose, &bytes, context, &cookies.random).unwrap()
+            cookies.seal_for(ours(), purpose, &bytes, bound_to).unwrap()
         });
         prop_assert!(!opens(&jar, &state)[0], "state and shape are checked behind the seal too");
     }

@@ -6,6 +6,7 @@ use base64_simd::URL_SAFE_NO_PAD;
 use smallvec::SmallVec;
 
 use super::record::{LoginAttempt, Replaced, SessionId, SessionRecord};
+use super::registration::Registration;
 use crate::clock::Timestamp;
 use crate::formats::RECORD;
 use crate::secret::Secret;
@@ -48,14 +49,15 @@ pub fn encode_record(record: &SessionRecord, app_id: &str, issuer: &str) -> Vec<
     out.padded()
 }
 
-/// Decodes a record; `None` when it is not one of ours.
-pub fn decode_record(bytes: &[u8]) -> Option<SessionRecord> {
+/// Decodes a record that was sealed for `registration`; `None` when it is not one of ours.
+pub fn decode_record(bytes: &[u8], registration: Registration) -> Option<SessionRecord> {
     let mut input = Reader(bytes);
     if !RECORD.can_read(input.byte()?) {
         return None;
     }
     let (_app_id, _issuer) = (input.bytes()?, input.bytes()?);
     Some(SessionRecord {
+        registration,
         session_id: SessionId::new(input.array()?),
         generation: u32::try_from(input.number()?).ok()?,
         subject: input.text()?,
@@ -90,7 +92,7 @@ pub fn encode_login(attempt: &LoginAttempt) -> Vec<u8> {
     out.number(attempt.max_age.unwrap_or(u64::MAX));
     out.maybe(attempt.acr_values.as_deref());
     match &attempt.replaces {
-        Some(Replaced { id, expires, token }) => {
+        Some(Replaced { id, expires, token, .. }) => {
             out.0.push(if token.is_some() { 2 } else { 1 });
             out.raw(id.as_bytes());
             out.number(expires.0);
@@ -101,16 +103,23 @@ pub fn encode_login(attempt: &LoginAttempt) -> Vec<u8> {
         None => out.0.push(0),
     }
     out.maybe(attempt.scope.as_deref());
+    // Whose the replaced session is, where that is not who is asked now.
+    let other = attempt.replaces.as_ref().map(|old| old.registration);
+    if let Some(other) = other.filter(|other| *other != attempt.registration) {
+        out.0.push(1);
+        out.raw(other.as_bytes());
+    }
     out.padded()
 }
 
-/// Decodes a login attempt.
-pub fn decode_login(bytes: &[u8]) -> Option<LoginAttempt> {
+/// Decodes a login attempt that was sealed for `registration`.
+pub fn decode_login(bytes: &[u8], registration: Registration) -> Option<LoginAttempt> {
     let mut input = Reader(bytes);
     if !RECORD.can_read(input.byte()?) {
         return None;
     }
     let mut attempt = LoginAttempt {
+        registration,
         state: input.text()?,
         nonce: input.text()?,
         verifier: Secret::new(input.text()?),
@@ -122,6 +131,7 @@ pub fn decode_login(bytes: &[u8]) -> Option<LoginAttempt> {
             0 => None,
             kind @ (1 | 2) => Some(Replaced {
                 id: SessionId::new(input.array()?),
+                registration,
                 expires: Timestamp(input.number()?),
                 token: if kind == 2 { Some(Secret::new(input.token()?)) } else { None },
             }),
@@ -131,6 +141,9 @@ pub fn decode_login(bytes: &[u8]) -> Option<LoginAttempt> {
     };
     // Releases before it wrote nothing here but the padding, or not even that.
     attempt.scope = input.maybe().flatten();
+    if let (Some(1), Some(replaced)) = (input.byte(), &mut attempt.replaces) {
+        replaced.registration = Registration::new(input.array()?);
+    }
     Some(attempt)
 }
 

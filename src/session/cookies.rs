@@ -11,11 +11,10 @@ use smallvec::SmallVec;
 use super::SessionError;
 use super::codec::{decode_record, decode_timed, encode_record, encode_timed};
 use super::jar::{MOST_PLANTED, pairs, values};
-use super::key_ring::{
-    Context, Identity, KeyRing, Keys, KeysChanged, OpenFailure, Purpose, delimited,
-};
+use super::key_ring::{Identity, KeyRing, Keys, KeysChanged, OpenFailure, Purpose};
 use super::names::{MOST_CHUNKS, Names, is_reserved};
 use super::record::{SessionId, SessionRecord};
+use super::registration::Owner;
 use super::set_cookie::{Scope, delete, set};
 use super::ticket::Ticket;
 use crate::clock::Timestamp;
@@ -68,8 +67,8 @@ pub enum Kept {
 pub struct SessionCookies {
     pub(super) ring: Arc<KeyRing>,
     pub(super) identity: Identity,
-    /// App, issuer and client as they stand in the AAD of everything this app seals.
-    owner: Vec<u8>,
+    /// Whose what this app seals can be: one for each provider.
+    pub(super) owners: Vec<Owner>,
     pub(super) names: Names,
     pub(super) random: Random,
     pub(super) hint_path: String,
@@ -89,12 +88,7 @@ impl SessionCookies {
     ) -> Self {
         let names = Names::new(&identity.app_id, identity.port);
         Self {
-            owner: delimited(&[
-                names.record.as_bytes(),
-                identity.app_id.as_bytes(),
-                identity.issuer.as_bytes(),
-                identity.client_id.as_bytes(),
-            ]),
+            owners: Owner::all(&identity, &names.record),
             names,
             hint_path: format!("{base_path}/logout"),
             ticket_path: format!("{base_path}/logout/continue"),
@@ -114,13 +108,12 @@ impl SessionCookies {
             Joined::Broken => return Opened::Invalid,
             Joined::Value(value, count) => (value, count),
         };
-        let opened = self.ring.open(Purpose::Record, &value, self.context(Some(&[count])));
-        let plain = match opened {
-            Ok(plain) => Secret::new(plain),
+        let (plain, owner) = match self.open_any(Purpose::Record, &value, Some(&[count])) {
+            Ok(opened) => opened,
             Err(OpenFailure::Unknown) => return Opened::Unknown,
             Err(OpenFailure::Invalid) => return Opened::Invalid,
         };
-        let Some(record) = decode_record(plain.expose()) else {
+        let Some(record) = decode_record(plain.expose(), owner.registration) else {
             // Authentic, so ours, but of a format that this release cannot read.
             return Opened::Unknown;
         };
@@ -149,8 +142,8 @@ impl SessionCookies {
         jar: &[&str],
         now: Timestamp,
     ) -> Result<Vec<String>, SessionError> {
-        let plain =
-            Secret::new(encode_record(record, &self.identity.app_id, &self.identity.issuer));
+        let owner = self.owner(record.registration)?;
+        let plain = Secret::new(encode_record(record, &self.identity.app_id, &owner.issuer));
         let life = record.expires.seconds_after(now);
         // The count is in the AAD, and the sealed length does not depend on it: measure first, then seal.
         let sealed_length = (1 + 4 + 24 + plain.expose().len() + 16) * 4;
@@ -160,7 +153,7 @@ impl SessionCookies {
             return Err(SessionError::OverBudget { needed, budget: self.budget });
         }
         let tag = [u8::try_from(count).map_err(|_| SessionError::Seal)?];
-        let context = self.context(Some(&tag));
+        let context = owner.context(Some(&tag));
         let value = self.ring.seal(Purpose::Record, plain.expose(), context, &self.random)?;
         let mut lines = Vec::new();
         for (at, chunk) in value.as_bytes().chunks(CHUNK).enumerate() {
@@ -176,7 +169,7 @@ impl SessionCookies {
         }
         lines.push(self.activity(record, now)?);
         if let Some(id_token) = &record.id_token {
-            let hint = self.hint(id_token, &record.session_id, now)?;
+            let hint = self.hint(id_token, record, now)?;
             if needed + hint.len() <= self.budget && hint.len() <= CHUNK {
                 lines.push(set(&self.names.logout_hint, &hint, self.hint_scope(), life));
             }
@@ -195,9 +188,11 @@ impl SessionCookies {
         if is_due { self.activity(&session.record, now).ok() } else { None }
     }
 
-    /// Whether these are of this client at this authorization server, under these names.
-    pub fn is_of(&self, identity: &Identity) -> bool {
-        self.identity == *identity
+    /// Whether a session of these can be one of `identity`: a client at an authorization server that both have, under the same names.
+    pub fn shares_with(&self, identity: &Identity) -> bool {
+        let Identity { app_id, clients, port } = &self.identity;
+        let same_names = (app_id, port) == (&identity.app_id, &identity.port);
+        same_names && clients.iter().any(|client| identity.clients.contains(client))
     }
 
     /// The keys, for whoever takes the place of these cookies.
@@ -256,24 +251,18 @@ impl SessionCookies {
 
     /// The same for a session in the store, where it is kept beside the record.
     pub fn open_hint(&self, sealed: &str, id: &SessionId) -> Option<Secret<String>> {
-        let context = self.context(Some(id.as_bytes()));
-        let plain = self.ring.open(Purpose::LogoutHint, sealed, context).ok()?;
-        decode_timed(Secret::new(plain).expose())?.0
+        let (plain, _) = self.open_any(Purpose::LogoutHint, sealed, Some(id.as_bytes())).ok()?;
+        decode_timed(plain.expose())?.0
     }
 
     /// Seals the ID token of `record`, if it has come with one, for the session's end.
     pub fn seal_hint(&self, record: &SessionRecord, now: Timestamp) -> Option<String> {
-        self.hint(record.id_token.as_ref()?, &record.session_id, now).ok()
+        self.hint(record.id_token.as_ref()?, record, now).ok()
     }
 
     /// Whether a cookie name could belong to any app of ours.
     pub fn is_ours(&self, name: &str) -> bool {
         is_reserved(name)
-    }
-
-    /// What the AAD of everything this app seals says: app, issuer and client, then `bound_to`.
-    pub(super) fn context<'a>(&'a self, bound_to: Option<&'a [u8]>) -> Context<'a> {
-        Context { owner: &self.owner, bound_to }
     }
 
     fn hint_scope(&self) -> Scope<'_> {
@@ -283,29 +272,28 @@ impl SessionCookies {
     fn hint(
         &self,
         id_token: &Secret<String>,
-        id: &SessionId,
+        record: &SessionRecord,
         now: Timestamp,
     ) -> Result<String, SessionError> {
         let plain = Secret::new(encode_timed(Some(id_token.expose()), now));
-        let context = self.context(Some(id.as_bytes()));
-        self.ring.seal(Purpose::LogoutHint, plain.expose(), context, &self.random)
+        let (of, id) = (record.registration, record.session_id.as_bytes());
+        self.seal_for(of, Purpose::LogoutHint, plain.expose(), Some(id))
     }
 
     fn activity(&self, record: &SessionRecord, now: Timestamp) -> Result<String, SessionError> {
-        let context = self.context(Some(record.session_id.as_bytes()));
-        let plain = encode_timed(None, now);
-        let value = self.ring.seal(Purpose::Activity, &plain, context, &self.random)?;
+        let (plain, id) = (encode_timed(None, now), record.session_id.as_bytes());
+        let value = self.seal_for(record.registration, Purpose::Activity, &plain, Some(id))?;
         Ok(set(&self.names.activity, &value, Scope::STRICT, record.expires.seconds_after(now)))
     }
 
     /// Sealing is a sign of life too, so a lost activity cookie never makes a session older than its record.
     fn last_seen(&self, signs_of_life: &[&str], record: &SessionRecord) -> Timestamp {
-        let context = self.context(Some(record.session_id.as_bytes()));
+        let (of, id) = (record.registration, record.session_id.as_bytes());
         signs_of_life
             .iter()
             .filter_map(|value| {
-                let plain = self.ring.open(Purpose::Activity, value, context).ok()?;
-                Some(decode_timed(&plain)?.1)
+                let plain = self.open_for(of, Purpose::Activity, value, Some(id))?;
+                Some(decode_timed(plain.expose())?.1)
             })
             .fold(record.sealed_at, Timestamp::max)
     }

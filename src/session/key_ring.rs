@@ -59,12 +59,12 @@ const PURPOSES: [(Purpose, &str); 10] = [
     (Purpose::Listed, "listed"),
 ];
 
-/// Who a seal belongs to: part of every AAD, so that no other app, deployment or client opens it.
+/// Who seals belong to: part of every AAD, so that no other app, deployment or client opens them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     pub app_id: String,
-    pub issuer: String,
-    pub client_id: String,
+    /// Issuer and client id of each provider.
+    pub clients: Vec<(String, String)>,
     /// On plain-HTTP loopback the port, which then is part of the cookie names.
     pub port: Option<u16>,
 }

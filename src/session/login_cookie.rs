@@ -42,9 +42,8 @@ impl SessionCookies {
         now: Timestamp,
     ) -> Vec<String> {
         let name = self.login_name(&attempt.state);
-        let context = self.context(Some(name.as_bytes()));
-        let plain = Secret::new(encode_login(attempt));
-        let sealed = self.ring.seal(Purpose::Login, plain.expose(), context, &self.random);
+        let (of, plain) = (attempt.registration, Secret::new(encode_login(attempt)));
+        let sealed = self.seal_for(of, Purpose::Login, plain.expose(), Some(name.as_bytes()));
         let Ok(value) = sealed else {
             return Vec::new();
         };
@@ -100,13 +99,11 @@ impl SessionCookies {
     ) -> Result<LoginAttempt, LoginCookieError> {
         let name = self.login_name(state);
         let value = values(jar, &name).next().ok_or(LoginCookieError::Missing)?;
-        let context = self.context(Some(name.as_bytes()));
-        let plain = self
-            .ring
-            .open(Purpose::Login, value, context)
-            .map(Secret::new)
+        let (plain, owner) = self
+            .open_any(Purpose::Login, value, Some(name.as_bytes()))
             .map_err(|_| LoginCookieError::Invalid)?;
-        let attempt = decode_login(plain.expose()).ok_or(LoginCookieError::Invalid)?;
+        let attempt = decode_login(plain.expose(), owner.registration);
+        let attempt = attempt.ok_or(LoginCookieError::Invalid)?;
         if !constant_time_eq(attempt.state.as_bytes(), state.as_bytes()) {
             return Err(LoginCookieError::Invalid);
         }
@@ -128,8 +125,7 @@ impl SessionCookies {
     }
 
     fn started(&self, name: &str, value: &str) -> Option<Timestamp> {
-        let plain =
-            self.ring.open(Purpose::Login, value, self.context(Some(name.as_bytes()))).ok()?;
-        Some(decode_login(Secret::new(plain).expose())?.started)
+        let (plain, owner) = self.open_any(Purpose::Login, value, Some(name.as_bytes())).ok()?;
+        Some(decode_login(plain.expose(), owner.registration)?.started)
     }
 }

@@ -41,8 +41,9 @@ impl SessionCookies {
     /// The line that keeps `trail` in the browser for `window` from now on.
     pub fn seal_trail(&self, trail: &LoginTrail, window: Duration) -> String {
         let plain = encode_timed(Some(&format!("{} {}", trail.rounds, trail.target)), trail.at);
-        let context = self.context(None);
-        match self.ring.seal(Purpose::LoginTrail, &plain, context, &self.random) {
+        // It is of no provider in particular.
+        let first = self.owners.first().map(|owner| owner.registration).unwrap_or_default();
+        match self.seal_for(first, Purpose::LoginTrail, &plain, None) {
             Ok(value) => set(&self.names.login_trail, &value, Scope::LAX, window.as_secs()),
             Err(_) => self.clear_trail(),
         }
@@ -51,8 +52,8 @@ impl SessionCookies {
     /// The trail in `jar`.
     pub fn open_trail(&self, jar: &[&str]) -> Option<LoginTrail> {
         let value = values(jar, &self.names.login_trail).next()?;
-        let plain = self.ring.open(Purpose::LoginTrail, value, self.context(None)).ok()?;
-        let (text, at) = decode_timed(&plain)?;
+        let (plain, _) = self.open_any(Purpose::LoginTrail, value, None).ok()?;
+        let (text, at) = decode_timed(plain.expose())?;
         let text = text?;
         let (rounds, target) = text.expose().split_once(' ')?;
         Some(LoginTrail { rounds: rounds.parse().ok()?, at, target: target.to_owned() })

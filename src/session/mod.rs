@@ -9,6 +9,7 @@ mod login_trail;
 mod logout_cookie;
 mod names;
 mod record;
+mod registration;
 mod ruled_claims;
 mod set_cookie;
 mod shown;
@@ -19,6 +20,8 @@ mod xaes;
 #[cfg(test)]
 mod arbitrary_tests;
 #[cfg(test)]
+mod registration_tests;
+#[cfg(test)]
 mod tests;
 
 pub use cookies::{Kept, OpenSession, Opened, SessionCookies};
@@ -27,6 +30,7 @@ pub use login_cookie::LoginCookieError;
 pub use login_trail::LoginTrail;
 pub use logout_cookie::LogoutTicket;
 pub use record::{LoginAttempt, Replaced, SessionId, SessionRecord};
+pub use registration::Registration;
 pub use ruled_claims::{Claims, RuledNames};
 pub use shown::CookiesShown;
 pub use ticket::Ticket;
@@ -42,6 +46,8 @@ pub enum SessionError {
         "the session needs {needed} bytes of cookies, {budget} are allowed; shorten the tokens at the authorization server"
     )]
     OverBudget { needed: usize, budget: usize },
+    #[error("it belongs to a client that this app does not have, or no longer")]
+    UnknownClient,
     #[error("sealing failed")]
     Seal,
 }

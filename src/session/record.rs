@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::registration::Registration;
 use super::ruled_claims::{Claims, pick};
 use crate::clock::Timestamp;
 use crate::secret::Secret;
@@ -26,6 +27,8 @@ impl SessionId {
 /// One generation of a session: what the token record cookie holds.
 #[derive(Clone, Debug)]
 pub struct SessionRecord {
+    /// Whose tokens these are. Not among the sealed bytes: it is what the seal itself is bound to.
+    pub registration: Registration,
     pub session_id: SessionId,
     /// 1 at login, one more at every refresh.
     pub generation: u32,
@@ -113,7 +116,7 @@ impl SessionRecord {
         kept
     }
 
-    /// The names by which this session can be ended; `issuer` is the configured one.
+    /// The names by which this session can be ended; `issuer` is the configured one of its registration.
     pub fn known_as<'a>(&'a self, issuer: &'a str) -> KnownAs<'a> {
         KnownAs {
             id: self.session_id.as_bytes(),
@@ -133,6 +136,8 @@ impl SessionRecord {
 /// One login attempt: what a login cookie holds.
 #[derive(Clone, Debug)]
 pub struct LoginAttempt {
+    /// Who was asked. Not among the sealed bytes: it is what the seal itself is bound to.
+    pub registration: Registration,
     pub state: String,
     pub nonce: String,
     pub verifier: Secret<String>,
@@ -151,6 +156,8 @@ pub struct LoginAttempt {
 #[derive(Clone, Debug)]
 pub struct Replaced {
     pub id: SessionId,
+    /// Whose tokens it has: not always the one that the new login asks.
+    pub registration: Registration,
     /// Its absolute end.
     pub expires: Timestamp,
     /// The token to revoke then, where that is wanted and it fits.

@@ -5,26 +5,26 @@ use super::SessionError;
 use super::codec::{decode_record, encode_record};
 use super::cookies::SessionCookies;
 use super::key_ring::Purpose;
-use super::record::{SessionId, SessionRecord};
+use super::record::SessionRecord;
 use crate::secret::Secret;
 
 impl SessionCookies {
     /// Seals a generation for other instances.
     ///
     /// # Errors
-    /// There is no key.
+    /// There is no key, or no longer such a client.
     pub fn seal_refreshed(&self, record: &SessionRecord) -> Result<String, SessionError> {
-        let (app, issuer) = (&self.identity.app_id, &self.identity.issuer);
-        let plain = Secret::new(encode_record(record, app, issuer));
-        let context = self.context(Some(record.session_id.as_bytes()));
+        let owner = self.owner(record.registration)?;
+        let plain = Secret::new(encode_record(record, &self.identity.app_id, &owner.issuer));
+        let context = owner.context(Some(record.session_id.as_bytes()));
         self.ring.seal(Purpose::Refreshed, plain.expose(), context, &self.random)
     }
 
-    /// Opens what another instance sealed of the session `id`; `None` when it is under a key that is not known here, or
-    /// not what it should be.
-    pub fn open_refreshed(&self, sealed: &str, id: &SessionId) -> Option<SessionRecord> {
-        let context = self.context(Some(id.as_bytes()));
-        let plain = Secret::new(self.ring.open(Purpose::Refreshed, sealed, context).ok()?);
-        decode_record(plain.expose()).filter(|record| record.session_id == *id)
+    /// Opens what another instance sealed of the session of `known`; `None` when it is under a key that is not known here, of
+    /// another provider, or not what it should be.
+    pub fn open_refreshed(&self, sealed: &str, known: &SessionRecord) -> Option<SessionRecord> {
+        let (of, id) = (known.registration, known.session_id);
+        let plain = self.open_for(of, Purpose::Refreshed, sealed, Some(id.as_bytes()))?;
+        decode_record(plain.expose(), of).filter(|record| record.session_id == id)
     }
 }

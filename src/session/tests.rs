@@ -14,11 +14,19 @@ use crate::secret::{Random, Secret};
 
 pub(super) const NOW: Timestamp = Timestamp(1_000_000);
 
-fn key(id: &str, byte: u8) -> CookieKey {
+pub(super) fn key(id: &str, byte: u8) -> CookieKey {
     CookieKey { id: id.to_owned(), bytes: Secret::new([byte; 32]) }
 }
 
 fn cookies_of(keys: &[CookieKey], app: &str, issuer: &str) -> SessionCookies {
+    cookies_for(keys, app, &[(issuer, "web")])
+}
+
+pub(super) fn cookies_for(
+    keys: &[CookieKey],
+    app: &str,
+    clients: &[(&str, &str)],
+) -> SessionCookies {
     let config = SessionConfig {
         store: crate::config::SessionStore::Cookie,
         keys: Vec::new(),
@@ -31,8 +39,7 @@ fn cookies_of(keys: &[CookieKey], app: &str, issuer: &str) -> SessionCookies {
     };
     let identity = Identity {
         app_id: app.to_owned(),
-        issuer: issuer.to_owned(),
-        client_id: "web".to_owned(),
+        clients: clients.iter().map(|(at, id)| ((*at).to_owned(), (*id).to_owned())).collect(),
         port: None,
     };
     SessionCookies::new(
@@ -44,12 +51,18 @@ fn cookies_of(keys: &[CookieKey], app: &str, issuer: &str) -> SessionCookies {
     )
 }
 
+/// The client that everything here is sealed for.
+pub(super) fn ours() -> Registration {
+    Registration::of("https://op.example", "web")
+}
+
 pub(super) fn cookies() -> SessionCookies {
     cookies_of(&[key("k1", 7)], "app", "https://op.example")
 }
 
-fn record(access_token: &str) -> SessionRecord {
+pub(super) fn record(access_token: &str) -> SessionRecord {
     SessionRecord {
+        registration: ours(),
         session_id: SessionId::new([9; 16]),
         generation: 1,
         subject: "alice".to_owned(),
@@ -70,7 +83,7 @@ fn record(access_token: &str) -> SessionRecord {
 }
 
 /// What a browser would send back after these `Set-Cookie` lines.
-fn jar_of(lines: &[String]) -> String {
+pub(super) fn jar_of(lines: &[String]) -> String {
     let kept = lines.iter().filter(|line| !line.contains("Max-Age=0"));
     kept.map(|line| line.split(';').next().unwrap()).collect::<Vec<_>>().join("; ")
 }
@@ -79,8 +92,9 @@ fn sealed(cookies: &SessionCookies, token: &str) -> String {
     jar_of(&cookies.seal(&record(token), &[], NOW).unwrap())
 }
 
-fn attempt(state: &str, started: Timestamp) -> LoginAttempt {
+pub(super) fn attempt(state: &str, started: Timestamp) -> LoginAttempt {
     LoginAttempt {
+        registration: ours(),
         state: state.to_owned(),
         nonce: "n".repeat(43),
         verifier: Secret::new("v".repeat(43)),
@@ -91,6 +105,7 @@ fn attempt(state: &str, started: Timestamp) -> LoginAttempt {
         scope: Some("openid sales".to_owned()),
         replaces: Some(Replaced {
             id: SessionId::new([9; 16]),
+            registration: ours(),
             expires: Timestamp(77),
             token: Some(Secret::new("old-refresh-token".to_owned())),
         }),
@@ -457,7 +472,7 @@ fn with_version_2(jar: &str) -> String {
 #[test]
 fn a_logout_ticket_lives_two_minutes() {
     let cookies = cookies();
-    let jar = jar_of(&[cookies.seal_logout_ticket(Some(&Secret::from("a.b.c")), NOW)]);
+    let jar = jar_of(&[cookies.seal_logout_ticket(ours(), Some(&Secret::from("a.b.c")), NOW)]);
     let fresh = cookies.open_logout_ticket(&[&jar], NOW.plus(Duration::from_secs(119))).unwrap();
     assert_eq!(fresh.id_token.unwrap().expose(), "a.b.c");
     assert!(cookies.open_logout_ticket(&[&jar], NOW.plus(Duration::from_secs(120))).is_none());
@@ -474,7 +489,11 @@ proptest! {
 
     #[test]
     fn any_bytes_decode_without_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
-        let _ = (decode_record(&bytes), decode_login(&bytes), decode_timed(&bytes));
+        let _ = (
+            decode_record(&bytes, Registration::default()),
+            decode_login(&bytes, Registration::default()),
+            decode_timed(&bytes),
+        );
     }
 
     #[test]

@@ -9,6 +9,7 @@ use super::cookies::SessionCookies;
 use super::jar::{MOST_PLANTED, values};
 use super::key_ring::Purpose;
 use super::record::{SessionId, SessionRecord};
+use super::registration::Registration;
 use super::set_cookie::{Scope, delete, set};
 use crate::clock::Timestamp;
 use crate::secret::{Random, Secret};
@@ -54,23 +55,24 @@ impl SessionCookies {
     /// The ticket in `jar`, and whether the key which seals now has sealed it.
     pub fn open_ticket(&self, jar: &[&str]) -> Option<(Ticket, bool)> {
         values(jar, &self.names.ticket).take(MOST_PLANTED).find_map(|value| {
-            let plain = self.ring.open(Purpose::Ticket, value, self.context(None)).ok()?;
-            plain.try_into().ok().map(|bytes| (Ticket(bytes), self.ring.is_current(value)))
+            let (plain, _) = self.open_any(Purpose::Ticket, value, None).ok()?;
+            let bytes = plain.expose().as_slice().try_into().ok()?;
+            Some((Ticket(bytes), self.ring.is_current(value)))
         })
     }
 
-    /// The `Set-Cookie` line that brings `ticket` to the browser until `expires`.
+    /// The `Set-Cookie` line that brings `ticket` to the browser until the end of `record`.
     ///
     /// # Errors
-    /// There is no key.
+    /// There is no key, or no longer such a client.
     pub fn seal_ticket(
         &self,
         ticket: &Ticket,
-        expires: Timestamp,
+        record: &SessionRecord,
         now: Timestamp,
     ) -> Result<String, SessionError> {
-        let value = self.ring.seal(Purpose::Ticket, &ticket.0, self.context(None), &self.random)?;
-        Ok(set(&self.names.ticket, &value, Scope::STRICT, expires.seconds_after(now)))
+        let value = self.seal_for(record.registration, Purpose::Ticket, &ticket.0, None)?;
+        Ok(set(&self.names.ticket, &value, Scope::STRICT, record.expires.seconds_after(now)))
     }
 
     /// Deletes the ticket in the browser.
@@ -81,36 +83,45 @@ impl SessionCookies {
     /// Seals a record for the store, where it can be found by `ticket` only.
     ///
     /// # Errors
-    /// There is no key.
+    /// There is no key, or no longer such a client.
     pub fn seal_stored(
         &self,
         record: &SessionRecord,
         ticket: &Ticket,
     ) -> Result<String, SessionError> {
-        let (app, issuer) = (&self.identity.app_id, &self.identity.issuer);
-        let plain = Secret::new(encode_record(record, app, issuer));
+        let owner = self.owner(record.registration)?;
+        let plain = Secret::new(encode_record(record, &self.identity.app_id, &owner.issuer));
         let name = ticket.digest();
-        self.ring.seal(Purpose::Stored, plain.expose(), self.context(Some(&name)), &self.random)
+        self.ring.seal(Purpose::Stored, plain.expose(), owner.context(Some(&name)), &self.random)
     }
 
     /// Opens what is stored under the name `digest` of a ticket.
     pub fn open_stored(&self, sealed: &str, digest: &[u8; LENGTH]) -> Option<SessionRecord> {
-        let plain = self.ring.open(Purpose::Stored, sealed, self.context(Some(digest))).ok()?;
-        decode_record(Secret::new(plain).expose())
+        let (plain, owner) = self.open_any(Purpose::Stored, sealed, Some(digest)).ok()?;
+        decode_record(plain.expose(), owner.registration)
     }
 
-    /// Seals what a user's list says of a session; `digest` is its name there.
+    /// Seals what a user's list says of a session of `registration`; `digest` is its name there.
     ///
     /// # Errors
-    /// There is no key.
-    pub fn seal_listed(&self, text: &str, digest: &[u8; LENGTH]) -> Result<String, SessionError> {
-        let context = self.context(Some(digest));
-        self.ring.seal(Purpose::Listed, text.as_bytes(), context, &self.random)
+    /// There is no key, or no longer such a client.
+    pub fn seal_listed(
+        &self,
+        text: &str,
+        digest: &[u8; LENGTH],
+        registration: Registration,
+    ) -> Result<String, SessionError> {
+        self.seal_for(registration, Purpose::Listed, text.as_bytes(), Some(digest))
     }
 
     /// Opens what a user's list says of a session.
-    pub fn open_listed(&self, sealed: &str, digest: &[u8; LENGTH]) -> Option<String> {
-        let plain = self.ring.open(Purpose::Listed, sealed, self.context(Some(digest))).ok()?;
-        String::from_utf8(plain).ok()
+    pub fn open_listed(
+        &self,
+        sealed: &str,
+        digest: &[u8; LENGTH],
+        registration: Registration,
+    ) -> Option<String> {
+        let plain = self.open_for(registration, Purpose::Listed, sealed, Some(digest))?;
+        String::from_utf8(plain.expose().clone()).ok()
     }
 }

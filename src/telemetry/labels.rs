@@ -99,6 +99,13 @@ pub(super) struct AppLabels {
     pub(super) app: String,
 }
 
+/// A provider by its configured id.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(super) struct ProviderLabels {
+    pub(super) app: String,
+    pub(super) provider: String,
+}
+
 /// A cookie key by its configured id.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub(super) struct KeyLabels {

@@ -14,8 +14,9 @@ use super::drops::Drops;
 use super::labels::{
     AddressLabels, Answered, ApiTokenLabels, ApiTokenResult, AppLabels, BackchannelLabels,
     BackchannelResult, BuildLabels, CauseLabels, EndLabels, KeyLabels, LoginLabels, LoginResult,
-    RefreshLabels, RefreshResult, RefusalLabels, ReloadLabels, ReloadResult, RequestLabels,
-    RevocationLabels, RevocationResult, RouteLabels, SessionEnd, UpstreamLabels, WhomLabels,
+    ProviderLabels, RefreshLabels, RefreshResult, RefusalLabels, ReloadLabels, ReloadResult,
+    RequestLabels, RevocationLabels, RevocationResult, RouteLabels, SessionEnd, UpstreamLabels,
+    WhomLabels,
 };
 
 /// Statuses are three digits.
@@ -39,7 +40,7 @@ pub struct Metrics {
     requests: Family<RequestLabels, Counter>,
     /// The same counters by status, found without the family's lock once they are made.
     by_status: Arc<[OnceLock<Counter>; STATUSES]>,
-    providers: Family<AppLabels, Gauge>,
+    providers: Family<ProviderLabels, Gauge>,
     deny_files: Family<AppLabels, Gauge>,
     in_flight: Family<UpstreamLabels, Gauge>,
     ejections: Family<AddressLabels, Counter>,
@@ -191,9 +192,9 @@ impl Metrics {
         };
     }
 
-    /// Says whether the provider of the app `id` (from the configuration) is unusable at the moment.
-    pub fn provider_degraded(&self, id: &str, degraded: bool) {
-        let labels = AppLabels { app: id.to_owned() };
+    /// Says whether the provider `name` of the app `id` (both from the configuration) is unusable at the moment.
+    pub fn provider_degraded(&self, id: &str, name: &str, degraded: bool) {
+        let labels = ProviderLabels { app: id.to_owned(), provider: name.to_owned() };
         self.providers.get_or_create(&labels).set(i64::from(degraded));
     }
 

@@ -12,7 +12,7 @@ const RUN: u32 = 10;
 const FIRST_PAUSE: u64 = 1;
 const LONGEST_PAUSE: u64 = 30;
 
-/// How the authorization server of one app does.
+/// How one authorization server of an app does.
 #[derive(Debug, Default)]
 pub struct Backoff(Mutex<State>);
 

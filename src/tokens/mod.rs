@@ -4,14 +4,17 @@ mod api_tokens;
 mod backoff;
 mod decide;
 mod flight;
+mod providers;
 mod refresh;
 mod refused;
 mod revocations;
 mod shared;
 
 pub use api_tokens::{ApiTokens, Caller, NoToken};
+pub use backoff::Backoff;
 pub use decide::{Freshness, freshness, spread};
 pub use flight::{Flights, landed};
+pub use providers::{OneProvider, Providers};
 pub use refresh::{RefreshFailure, Refreshed, Refresher};
 pub use refused::RefusedTokens;
 pub use revocations::{Ended, Revocations};

@@ -8,8 +8,8 @@ use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use super::backoff::Backoff;
 use super::flight::{Flights, landed};
+use super::providers::Providers;
 use super::shared::{SharedRefreshes, digest};
 use crate::audit::{self, Event};
 use crate::clock::{Clock, Timestamp};
@@ -79,12 +79,11 @@ impl Outcome {
 
 /// Refreshes sessions of one app.
 pub struct Refresher {
-    provider: Arc<Provider>,
+    providers: Arc<Providers>,
     /// One entry per session: its latest refresh.
     flights: Flights<Outcome>,
     /// What other instances do; `None` when there are none.
     shared: Option<Arc<SharedRefreshes>>,
-    backoff: Arc<Backoff>,
     news: Arc<SessionNews>,
     control: Handle,
     clock: Clock,
@@ -105,7 +104,7 @@ impl Refresher {
     /// The token calls run on `control`; `news` is told of each that succeeded. A result that no browser has shown yet is
     /// kept for `keep`, the idle time: after that its session has ended.
     pub fn new(
-        provider: Arc<Provider>,
+        providers: Arc<Providers>,
         control: Handle,
         clock: Clock,
         metrics: Metrics,
@@ -113,17 +112,7 @@ impl Refresher {
         keep: Duration,
     ) -> Self {
         let flights = Flights::new(control.clone(), clock.clone(), keep);
-        Self {
-            provider,
-            flights,
-            shared: None,
-            backoff: Arc::default(),
-            news,
-            control,
-            clock,
-            metrics,
-            restore: None,
-        }
+        Self { providers, flights, shared: None, news, control, clock, metrics, restore: None }
     }
 
     /// With the refreshes that `before` has begun, whose settings are others from now on.
@@ -160,22 +149,25 @@ impl Refresher {
         if base.refresh_token.is_none() {
             return Err(RefreshFailure::NoRefreshToken);
         }
+        // Its tokens are for no other one.
+        let asked = self.providers.of(base.registration).ok_or(RefreshFailure::Unavailable)?;
         for _ in 0..TRIES {
             let now = self.clock.now();
             let serves = |outcome: &Outcome| outcome.serves(base.generation, now);
             let work = || {
-                let (provider, metrics) = (Arc::clone(&self.provider), self.metrics.clone());
+                let (asked, metrics) = (Arc::clone(asked), self.metrics.clone());
                 let (from, clock) = (Arc::clone(&base), self.clock.clone());
                 let (news, shared) = (Arc::clone(&self.news), self.shared.clone());
-                let (backoff, request_id) = (Arc::clone(&self.backoff), request_id.to_owned());
+                let request_id = request_id.to_owned();
                 async move {
+                    let (provider, backoff) = (&asked.provider, &asked.backoff);
                     let fetch = async |from: Refreshed| {
                         let record = SessionRecord::clone(&from);
                         if !backoff.may_ask(clock.now()) {
                             metrics.refresh(RefreshResult::HeldBack);
                             return Err(RefreshFailure::Unavailable);
                         }
-                        let result = fetch(&provider, record, &clock, &metrics, &request_id).await;
+                        let result = fetch(provider, record, &clock, &metrics, &request_id).await;
                         match result {
                             Err(RefreshFailure::Unavailable) => backoff.fails(clock.now()),
                             _ => backoff.works(),

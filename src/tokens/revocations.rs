@@ -9,13 +9,14 @@ use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{sleep, timeout};
 
+use super::providers::Providers;
 use super::refresh::Refreshed;
 use crate::audit::{self, Event};
 use crate::clock::{Clock, Timestamp};
 use crate::config::Revoke;
 use crate::oidc::{OidcError, Provider};
 use crate::secret::Secret;
-use crate::session::SessionRecord;
+use crate::session::{Registration, SessionRecord};
 use crate::store::Seen;
 use crate::telemetry::{Metrics, RevocationResult};
 
@@ -31,13 +32,19 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 #[derive(Clone, Copy, Debug)]
 pub struct Ended {
     pub session: [u8; 16],
+    /// Whose its tokens are: they are shown to no other authorization server.
+    pub registration: Registration,
     pub until: Timestamp,
 }
 
 impl Ended {
     /// The session of `record`.
     pub fn of(record: &SessionRecord) -> Self {
-        Self { session: *record.session_id.as_bytes(), until: record.expires }
+        Self {
+            session: *record.session_id.as_bytes(),
+            registration: record.registration,
+            until: record.expires,
+        }
     }
 }
 
@@ -46,7 +53,7 @@ type Token = (Secret<String>, &'static str);
 
 /// The revocations of one app.
 pub struct Revocations {
-    provider: Arc<Provider>,
+    providers: Arc<Providers>,
     choice: Revoke,
     control: Handle,
     clock: Clock,
@@ -61,14 +68,14 @@ pub struct Revocations {
 impl Revocations {
     /// `choice` says which token is revoked, if any; `control` runs it all.
     pub fn new(
-        provider: Arc<Provider>,
+        providers: Arc<Providers>,
         choice: Revoke,
         control: Handle,
         (clock, metrics): (Clock, Metrics),
     ) -> Self {
         let (room, done) = (Arc::new(Semaphore::new(MOST)), Seen::default());
         let hurry = Arc::new(watch::Sender::new(false));
-        Self { provider, choice, control, clock, metrics, room, done, hurry }
+        Self { providers, choice, control, clock, metrics, room, done, hurry }
     }
 
     /// With what `before` has done and is still at, whose settings are others from now on.
@@ -116,21 +123,22 @@ impl Revocations {
         token: impl Future<Output = Token> + Send + 'static,
         request_id: &str,
     ) {
-        let (now, Ended { session, until }) = (self.clock.now(), session);
+        let (now, Ended { session, registration, until }) = (self.clock.now(), session);
         if self.choice == Revoke::None || self.done.contains(&session, now) {
             return;
         }
+        // It can have gone from the configuration meanwhile, and its credential with it.
+        let Some(asked) = self.providers.of(registration) else {
+            return self.give_up(&session, "no_provider", request_id);
+        };
         let Ok(room) = Arc::clone(&self.room).try_acquire_owned() else {
-            self.metrics.revocation(RevocationResult::GivenUp);
-            let given_up = Event::RevocationGivenUp { session: &session, code: "too_many" };
-            audit::record(&given_up, request_id);
-            return;
+            return self.give_up(&session, "too_many", request_id);
         };
         if !self.done.note(session, until, now) {
             return;
         }
         let work = Work {
-            provider: Arc::clone(&self.provider),
+            provider: Arc::clone(&asked.provider),
             hurry: self.hurry.subscribe(),
             _room: room,
         };
@@ -146,6 +154,11 @@ impl Revocations {
                 }
             }
         });
+    }
+
+    fn give_up(&self, session: &[u8; 16], code: &str, request_id: &str) {
+        self.metrics.revocation(RevocationResult::GivenUp);
+        audit::record(&Event::RevocationGivenUp { session, code }, request_id);
     }
 
     /// Lets everything that waits try once more at once, and waits for the end of it, for `limit` at most.

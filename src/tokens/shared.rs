@@ -160,7 +160,7 @@ impl SharedRefreshes {
     }
 
     fn open(&self, stored: &Stored, record: &SessionRecord) -> Option<Refreshed> {
-        self.cookies.open_refreshed(&stored.sealed, &record.session_id).map(Arc::new)
+        self.cookies.open_refreshed(&stored.sealed, record).map(Arc::new)
     }
 
     /// Up to `most`, so that instances do not look in step.

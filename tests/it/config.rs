@@ -71,6 +71,10 @@ fn collect(document: &Value, shape: &Value, key: &str, rows: &mut Vec<Row>) {
         } else if key == "apps" {
             let app = &items["properties"]["public_url"];
             rows.push(row("apps.n.public_url", app, app));
+        } else if key == "providers" {
+            // The rest is as in `provider`.
+            let id = &items["properties"]["id"];
+            rows.push(row("providers.n.id", id, id));
         } else if items["properties"].is_object() {
             collect(document, &items, &format!("{key}.n"), rows);
         } else {
@@ -241,7 +245,7 @@ fn staging_is_the_production_file_with_a_few_variables() {
     assert_eq!(app.public_url.host, "app.staging.example.com");
     assert_eq!(app.session.keys[0].id, "staging-2026-11");
     assert_eq!(app.routes[0].upstream.host, "orders.staging");
-    assert_eq!(app.provider.client_secret.expose(), "secret-of-the-client");
+    assert_eq!(app.providers[0].client_secret.expose(), "secret-of-the-client");
 }
 
 // --- The commands ---

@@ -124,3 +124,37 @@ async fn what_does_not_work_is_named_with_its_mend() {
     let broken = config(&op.issuer, &upstream, "nonsense = 1\n");
     assert_eq!(doctor(&broken, CLIENT_SECRET, &[]).await.status.code(), Some(1));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_of_several_providers_is_looked_at_and_a_secret_that_two_have_is_noticed() {
+    let (one, two) = (hostile_op(Clock::system()).await, hostile_op(Clock::system()).await);
+    for op in [&one, &two] {
+        op.answer_with(Endpoint::Token, Reply::json(400, &json!({ "error": "invalid_grant" })));
+    }
+    let entry = |id: &str, issuer: &str| {
+        format!(
+            "[[providers]]\nid = \"{id}\"\nissuer = \"{issuer}\"\nclient_id = \"{CLIENT_ID}\"\n\
+             client_secret_env = \"CLIENT_SECRET\"\n"
+        )
+    };
+    let gone = format!("http://127.0.0.1:{}", free_port());
+    for (second, state) in [(&two.issuer, "ok"), (&gone, "failed")] {
+        let both = format!("{}{}", entry("home", &one.issuer), entry("partner", second));
+        let text = config("", &format!("http://{}", one.address), &both);
+        let (before, rest) = text.split_once("[provider]").unwrap();
+        let (_, after) = rest.split_once("[session]").unwrap();
+        let (good, found) = findings(&format!("{before}[session]{after}"), CLIENT_SECRET).await;
+        assert_eq!(good, state == "ok", "{found:?}");
+        assert_eq!(level(&found, "secrets"), "warning", "{found:?}");
+        let of = |id: &str, check: &str| {
+            let found = found.iter().find(|one| one["provider"] == id && one["check"] == check);
+            found.unwrap_or_else(|| panic!("no {check} of {id}: {found:?}")).clone()
+        };
+        assert_eq!(of("home", "discovery")["level"], "ok");
+        assert_eq!(of("partner", "discovery")["level"], state);
+        let told = of("home", "registration")["says"].to_string();
+        for place in ["/callback/home,", "/logged-out,", "/backchannel-logout/home"] {
+            assert!(told.contains(&format!("http://localhost:8080{place}")), "{told}");
+        }
+    }
+}

@@ -61,7 +61,7 @@ fn everything() -> String {
     metrics.api_token(ApiTokenResult::Ok);
     metrics.refusal("csrf_origin");
     metrics.request(200);
-    metrics.provider_degraded("app", false);
+    metrics.provider_degraded("app", "default", false);
     metrics.deny_file_broken("app", false);
     metrics.in_flight("http://api");
     metrics.ejected("http://api", "10.0.0.7:8080");

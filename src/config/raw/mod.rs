@@ -35,6 +35,8 @@ pub struct RawConfig {
     pub redis: Option<RawRedis>,
     pub app: RawAppSection,
     pub provider: RawProvider,
+    /// Several authorization servers for one app, instead of `[provider]`; `/login` uses the first when the SPA names none.
+    pub providers: Vec<RawProvider>,
     pub login: RawLogin,
     pub logout: RawLogout,
     pub session: RawSession,
@@ -56,6 +58,8 @@ pub struct RawApp {
     pub public_url: Option<String>,
     pub app: RawAppSection,
     pub provider: RawProvider,
+    /// Several authorization servers for one app, instead of `[provider]`; `/login` uses the first when the SPA names none.
+    pub providers: Vec<RawProvider>,
     pub login: RawLogin,
     pub logout: RawLogout,
     pub session: RawSession,

@@ -10,6 +10,9 @@ use crate::config::choices::{ClientAuthMethod, IntrospectionForm, PushedRequests
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RawProvider {
+    /// Its name among the app's providers, `a-z`, `0-9` and `-`: in `/login?provider=`, and, where there are several, at `/session` and at
+    /// the end of `/callback/` and `/backchannel-logout/`. An entry of `[[providers]]` must have one; absent in `[provider]`: `default`.
+    pub id: Option<String>,
     /// Issuer identifier, compared as a string: exactly as the authorization server writes it. Required.
     #[schemars(extend("x-unit" = "URL"))]
     pub issuer: Option<String>,
@@ -108,6 +111,7 @@ pub struct RawProvider {
 impl Default for RawProvider {
     fn default() -> Self {
         Self {
+            id: None,
             issuer: None,
             client_id: None,
             client_secret: None,

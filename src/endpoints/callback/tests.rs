@@ -12,7 +12,7 @@ const KNOWN: [&str; 4] = ["state", "iss", "code", "error"];
 type Read = (String, Option<String>, Result<String, AuthError>);
 
 fn read(query: &[(String, String)]) -> Option<Read> {
-    let reply = Reply::parse(query.to_vec())?;
+    let reply = Reply::parse(query.to_vec(), None)?;
     let outcome = match reply.outcome {
         Outcome::Code(code) => Ok(code),
         Outcome::Error(error) => Err(error),

@@ -97,7 +97,7 @@ mod tests {
 
     use super::*;
     use crate::secret::Secret;
-    use crate::session::SessionId;
+    use crate::session::{Registration, SessionId};
 
     const NOW: Timestamp = Timestamp(10_000);
 
@@ -107,6 +107,7 @@ mod tests {
 
     fn record(life: u64, token_life: u64, refresh_token: bool) -> SessionRecord {
         SessionRecord {
+            registration: Registration::default(),
             session_id: SessionId::new([1; 16]),
             generation: 1,
             subject: "alice".to_owned(),

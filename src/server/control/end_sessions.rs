@@ -1,6 +1,7 @@
 //! Ends sessions on an operator's word: one, those of a session or a user of the authorization server, or everybody's
 //! (ASVS 7.4.5). All of them began up to now: whoever logs in afterwards is in again. Never forgets to say how far it reached.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -17,7 +18,7 @@ pub struct EndSessions {
     /// The id of the app; absent for every app of the process.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub app: Option<String>,
-    /// Who issued `user` or `op_session`; absent for the configured issuer. Of use with several tenants only.
+    /// Who issued `user` or `op_session`; absent for the configured issuer, where an app has but one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub issuer: Option<String>,
     pub whom: Selection,
@@ -72,6 +73,8 @@ pub(super) enum Refusal {
     NotASession,
     #[error("no name is given")]
     NoName,
+    #[error("say whose user or session it is: app {app} has the issuers {known}")]
+    WhichIssuer { app: String, known: String },
 }
 
 /// Ends what is `asked` for; `by` is the user id of the operating system who asks.
@@ -87,6 +90,10 @@ pub(super) async fn end(
     if meant.is_empty() {
         let known: Vec<&str> = apps.iter().map(|app| app.id.as_str()).collect();
         return Err(Refusal::UnknownApp { known: known.join(", ") });
+    }
+    if asked.issuer.is_none() && matches!(asked.whom, Selection::OpSession(_) | Selection::User(_))
+    {
+        meant.iter().try_for_each(|app| one_issuer(app))?;
     }
     let mut ended = Vec::with_capacity(meant.len());
     for app in meant {
@@ -106,9 +113,19 @@ fn check(whom: &Selection) -> Result<(), Refusal> {
     }
 }
 
+/// A user is nobody without an issuer, and two may call different people the same.
+fn one_issuer(app: &App) -> Result<(), Refusal> {
+    let issuers: BTreeSet<&str> = app.providers.iter().map(|one| one.issuer.as_str()).collect();
+    if issuers.len() == 1 {
+        return Ok(());
+    }
+    let known: Vec<&str> = issuers.into_iter().collect();
+    Err(Refusal::WhichIssuer { app: app.id.clone(), known: known.join(", ") })
+}
+
 async fn end_in(app: &App, asked: &EndSessions, by: Option<u32>) -> Result<EndedIn, Refusal> {
     let (sessions, now) = (&app.sessions, app.sessions.clock.now());
-    let issuer = asked.issuer.as_deref().unwrap_or(&sessions.issuer);
+    let issuer = asked.issuer.as_deref().unwrap_or(&app.providers.first().issuer);
     let whom = match &asked.whom {
         Selection::Session(name) => {
             Whom::Named(SessionName::parse(name).ok_or(Refusal::NotASession)?)

@@ -150,6 +150,7 @@ impl Attempt {
 /// A configuration that suits the honest server.
 pub fn config(issuer: &str) -> ProviderConfig {
     ProviderConfig {
+        id: "default".to_owned(),
         issuer: issuer.to_owned(),
         client_id: "web".to_owned(),
         client_secret: Secret::from("s:cr t/%é"),

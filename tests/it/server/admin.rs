@@ -48,7 +48,7 @@ async fn the_service_starts_and_is_ready_while_the_authorization_server_is_down(
         serde_json::from_str(&browser.get(&format!("{}/readyz", stack.admin)).await.body).unwrap();
     assert_eq!(ready["ready"], true);
     assert_eq!(ready["apps"]["app"]["status"], "degraded");
-    until_metric(&stack, "cloakroom_provider_degraded{app=\"app\"} 1").await;
+    until_metric(&stack, "cloakroom_provider_degraded{app=\"app\",provider=\"default\"} 1").await;
     assert_eq!(stack.session(&browser).await["authenticated"], false);
     assert_eq!(stack.fetch(&browser, "GET", "/public/hello").await.status, 200);
     stack.stop().await;
@@ -57,7 +57,7 @@ async fn the_service_starts_and_is_ready_while_the_authorization_server_is_down(
 #[tokio::test(flavor = "multi_thread")]
 async fn a_provider_that_works_is_known_to_work_before_the_first_login() {
     let stack = Stack::start(Setup::default()).await;
-    until_metric(&stack, "cloakroom_provider_degraded{app=\"app\"} 0").await;
+    until_metric(&stack, "cloakroom_provider_degraded{app=\"app\",provider=\"default\"} 0").await;
     let ready = Browser::new().get(&format!("{}/readyz", stack.admin)).await.body;
     assert!(ready.contains("\"status\":\"ok\""), "{ready}");
     stack.stop().await;

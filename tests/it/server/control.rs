@@ -39,14 +39,14 @@ async fn command(socket: &Path, arguments: &[&str]) -> Output {
 }
 
 /// The same, which must work; gives what it says.
-async fn end(socket: &Path, arguments: &[&str]) -> String {
+pub async fn end(socket: &Path, arguments: &[&str]) -> String {
     let output = command(socket, arguments).await;
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
 
 /// The same, which must fail; gives what it says.
-async fn refused(socket: &Path, arguments: &[&str]) -> String {
+pub async fn refused(socket: &Path, arguments: &[&str]) -> String {
     let output = command(socket, arguments).await;
     assert_eq!(output.status.code(), Some(1));
     assert!(output.stdout.is_empty());

@@ -25,19 +25,19 @@ use crate::support::stack::{
 const OTHER_SECRET: &str = "marked-other-client-secret-77b1";
 
 /// How often the log speaks of `event`.
-fn count(served: &Served, event: &str) -> usize {
+pub fn count(served: &Served, event: &str) -> usize {
     served.log_so_far().matches(&format!("\"event\":\"{event}\"")).count()
 }
 
 /// Changes the configuration, and waits until the log speaks of `event` once more.
-async fn change(served: &Served, (from, to): (&str, &str), event: &str) {
+pub async fn change(served: &Served, (from, to): (&str, &str), event: &str) {
     let before = count(served, event);
     served.rewrite(from, to);
     served.signal("HUP");
     until(|| count(served, event) == before + 1).await;
 }
 
-async fn session(served: &mut Served, browser: &Browser) -> bool {
+pub async fn session(served: &mut Served, browser: &Browser) -> bool {
     let page = served.send(browser, "GET", "/session", &FETCH).await;
     assert_eq!(page.status, 200, "{}", page.body);
     page.body.contains("\"authenticated\":true")

@@ -1,0 +1,72 @@
+//! The authorization servers of one app, each with what is remembered of it. A login, a session and a token belong to exactly one of
+//! them, for good: whoever talks to an authorization server asks here whose turn it is, and gets nobody else's.
+
+use std::sync::Arc;
+
+use super::backoff::Backoff;
+use crate::oidc::Provider;
+use crate::session::{Registration, SessionRecord};
+use crate::store::KnownAs;
+
+/// One of them.
+pub struct OneProvider {
+    /// Its name: in `/login?provider=`, and at the end of its callback where there are several.
+    pub id: String,
+    pub registration: Registration,
+    /// The configured issuer; with several tenants a session may have another.
+    pub issuer: String,
+    /// Its refresh tokens outlive its own sessions (`offline_access`).
+    pub is_offline: bool,
+    pub provider: Arc<Provider>,
+    /// Holds refreshes back while it fails.
+    pub backoff: Arc<Backoff>,
+}
+
+/// All of one app, in the order of the configuration.
+pub struct Providers {
+    first: Arc<OneProvider>,
+    further: Vec<Arc<OneProvider>>,
+}
+
+impl Providers {
+    /// Those of an app; `None` if there is none.
+    pub fn new(all: Vec<Arc<OneProvider>>) -> Option<Self> {
+        let mut all = all.into_iter();
+        Some(Self { first: all.next()?, further: all.collect() })
+    }
+
+    /// The one that a login asks when it names none.
+    pub fn first(&self) -> &Arc<OneProvider> {
+        &self.first
+    }
+
+    /// Whether each has endpoints of its own.
+    pub fn are_several(&self) -> bool {
+        !self.further.is_empty()
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<OneProvider>> {
+        std::iter::once(&self.first).chain(&self.further)
+    }
+
+    /// The one called `id`.
+    pub fn named(&self, id: &str) -> Option<&Arc<OneProvider>> {
+        self.iter().find(|one| one.id == id)
+    }
+
+    /// The one of `registration`; `None` if it is not the app's any more.
+    pub fn of(&self, registration: Registration) -> Option<&Arc<OneProvider>> {
+        self.iter().find(|one| one.registration == registration)
+    }
+
+    /// The names by which the session `record` can be ended.
+    pub fn known_as<'a>(&'a self, record: &'a SessionRecord) -> KnownAs<'a> {
+        record.known_as(self.issuer_of(record))
+    }
+
+    /// The configured issuer of the session `record`. Of one that is not the app's any more there are no users here.
+    pub fn issuer_of(&self, record: &SessionRecord) -> &str {
+        self.of(record.registration).map_or("", |one| &one.issuer)
+    }
+}
