@@ -31,6 +31,27 @@ export function pageTests(world) {
     assert.equal((await ask(page, "[data-call='/public/hello']")).kind, "good");
   });
 
+  // proves: PX-19
+  it("confirms who the user is when the API wants that, and repeats what the user wanted", async () => {
+    const page = await openTab(world.context);
+    await signIn(page, world.app);
+    const refused = await ask(page, "#transfer");
+    assert.equal(refused.kind, "step_up", refused.facts);
+    assert.equal(JSON.parse(refused.body).acr_values, "confirmed");
+    await press(page, "#confirm");
+    await shows(page, "button[name=user]");
+    assert.match(await page.title(), /Confirm that it is you/);
+    await press(page, "button[name=user][value=alice]");
+    await shows(page, "#answer[data-kind=good]");
+    assert.match(await page.$eval("#answer-facts", (one) => one.textContent ?? ""), /POST \/api\/transfer · \d+ ms · 200/);
+    assert.equal(page.url(), `${world.app}/#api`);
+    // From now on this login is good enough, and nothing is repeated by itself.
+    assert.equal((await ask(page, "#transfer")).kind, "good");
+    await page.reload();
+    await isSignedIn(page);
+    assert.equal(await page.$eval("#answer-said", (one) => one.textContent), "Nothing asked yet.");
+  });
+
   it("uploads with progress and downloads by a plain link", async () => {
     const page = await openTab(world.context);
     await signIn(page, world.app);

@@ -1,13 +1,15 @@
 // @ts-check
 // The API panel: makes calls and says in plain words who answered what.
-import { CallError, CloakroomError, NotLoggedIn, Unavailable } from "/cloakroom.js";
+import { CallError, CloakroomError, NotLoggedIn, StepUpRequired, Unavailable } from "/cloakroom.js";
 import { bar, element } from "/page.js";
+import { remember, remembered } from "/wanted.js";
 
 /** @typedef {ReturnType<typeof import("./cloakroom.js").cloakroom>} Client */
 
 /** What each kind of failure means for the person at the screen. */
 const MEANING = {
   not_logged_in: "Not signed in. Cloakroom answered; the API was never asked.",
+  step_up: "The API wants to be sure that it is you. Confirm, and the transfer goes on by itself.",
   forged: "Refused as forged. Cloakroom answered; the API was never asked.",
   not_allowed: "Not allowed. Cloakroom answered; the API was never asked.",
   unavailable: "Try again later: the login server is away. You are still signed in.",
@@ -29,6 +31,10 @@ export function wireApi(client, look) {
     const url = /** @type {HTMLElement} */ (button).dataset.call ?? "";
     button.addEventListener("click", () => show(`GET ${url}`, () => client.apiFetch(url), look));
   }
+  const transfer = () => show("POST /api/transfer", () => client.apiFetch("/api/transfer", { method: "POST" }), look, client);
+  element("transfer").addEventListener("click", transfer);
+  // Back from the login that the API asked for: what the user wanted goes on.
+  if (remembered("transfer")) void transfer();
   element("upload").addEventListener("click", () => {
     const progress = bar("upload-progress");
     progress.hidden = false;
@@ -48,8 +54,10 @@ function chosen() {
  * @param {string} what
  * @param {() => Promise<Response>} call
  * @param {() => Promise<void>} look
+ * @param {Client} [client] of a call that may want a better login
  */
-async function show(what, call, look) {
+async function show(what, call, look, client) {
+  element("confirm-row").hidden = true;
   write("busy", `Asking: ${what}`, "", "");
   const started = performance.now();
   const took = () => `${what} · ${Math.round(performance.now() - started)} ms`;
@@ -58,10 +66,24 @@ async function show(what, call, look) {
     write("good", "The API answered.", `${took()} · ${response.status}`, await response.text());
   } catch (error) {
     if (!(error instanceof CallError)) throw error;
+    if (error instanceof StepUpRequired && client) offerConfirmation(client, error);
     await showFailure(error, took());
     if (error instanceof NotLoggedIn) return look();
   }
   if (document.body.dataset.state === "in") await look();
+}
+
+/**
+ * Asks the user before the page is left for a login; what they wanted is kept for when they are back.
+ * @param {Client} client
+ * @param {StepUpRequired} error
+ */
+function offerConfirmation(client, error) {
+  element("confirm-row").hidden = false;
+  element("confirm").onclick = () => {
+    remember("transfer");
+    void client.stepUp(error, { returnTo: "/#api" });
+  };
 }
 
 /**
@@ -74,7 +96,7 @@ async function showFailure(error, facts) {
   if (error instanceof CloakroomError) parts.push(`Cloakroom-Error ${error.code}`);
   if (error instanceof Unavailable) parts.push(`try again in ${error.retryAfter} s`);
   if (error.requestId) parts.push(`request ${error.requestId}`);
-  const body = await error.response?.text() ?? "";
+  const body = await error.response?.clone().text() ?? "";
   write(error.kind, MEANING[error.kind], parts.join(" · "), body);
 }
 

@@ -128,6 +128,7 @@ pub fn mint_token(
         issued_at: now,
         expires_at: now.plus(ttl),
         auth_time: now,
+        confirmed: false,
         jti: &random.token::<16>(),
     };
     access_token::sign(&key, &claims)

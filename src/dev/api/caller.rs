@@ -18,6 +18,11 @@ use super::Api;
 pub struct Caller(pub Map<String, Value>);
 
 impl Caller {
+    /// Whether the user was asked in this way for the login behind the token (RFC 9470).
+    pub fn has_acr(&self, acr: &str) -> bool {
+        self.0.get("acr").and_then(Value::as_str) == Some(acr)
+    }
+
     /// Whether the token carries `scope`.
     pub fn has_scope(&self, scope: &str) -> bool {
         let scopes = self.0.get("scope").and_then(Value::as_str).unwrap_or_default();

@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::dev::bearer::bearer_token;
+use crate::dev::issuer::CONFIRMED;
 
 use super::caller::Caller;
 
@@ -57,6 +58,18 @@ pub async fn forbidden(caller: Caller) -> HttpResponse {
     HttpResponse::Forbidden()
         .insert_header((WWW_AUTHENTICATE, challenge))
         .json(json!({ "error": "insufficient_scope" }))
+}
+
+/// `POST /api/transfer`: wants a user who has just confirmed that it is them (RFC 9470).
+pub async fn transfer(caller: Caller) -> HttpResponse {
+    if caller.has_acr(CONFIRMED) {
+        return HttpResponse::Ok().json(json!({ "transferred": 100, "to": "savings" }));
+    }
+    let challenge =
+        format!("Bearer error=\"insufficient_user_authentication\", acr_values=\"{CONFIRMED}\"");
+    HttpResponse::Unauthorized()
+        .insert_header((WWW_AUTHENTICATE, challenge))
+        .json(json!({ "error": "insufficient_user_authentication" }))
 }
 
 /// `POST /api/upload`: size and hash of the body.

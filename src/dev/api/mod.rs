@@ -34,6 +34,7 @@ pub fn routes(app: &mut ServiceConfig) {
         .route("/api/slow", web::get().to(handlers::slow))
         .service(web::resource("/api/error").to(handlers::error))
         .service(web::resource("/api/forbidden").to(handlers::forbidden))
+        .route("/api/transfer", web::post().to(handlers::transfer))
         .service(web::resource("/api/upload").route(web::post().to(handlers::upload)))
         .route("/api/download/report.csv", web::get().to(handlers::report))
         .route("/api/events", web::get().to(live::events))

@@ -10,6 +10,7 @@ use crate::clock::Timestamp;
 use crate::dev::API_AUDIENCE;
 use crate::dev::users::User;
 
+use super::CONFIRMED;
 use super::keys::SigningKey;
 
 const TYPE: &str = "at+jwt";
@@ -27,6 +28,8 @@ pub struct Claims<'a> {
     pub issued_at: Timestamp,
     pub expires_at: Timestamp,
     pub auth_time: Timestamp,
+    /// As in [`IdToken`].
+    pub confirmed: bool,
     /// Unguessable; names the token in the revocation list.
     pub jti: &'a str,
 }
@@ -46,6 +49,9 @@ pub fn sign(key: &SigningKey, claims: &Claims<'_>) -> anyhow::Result<String> {
     });
     if let (Some(user), Value::Object(body)) = (User::find(claims.sub), &mut body) {
         body.insert("region".to_owned(), json!(user.region));
+        if claims.confirmed {
+            body.insert("acr".to_owned(), json!(CONFIRMED));
+        }
     }
     key.sign(TYPE, &body)
 }
@@ -76,6 +82,8 @@ pub struct IdToken<'a> {
     pub nonce: Option<&'a str>,
     pub sid: &'a str,
     pub auth_time: Timestamp,
+    /// The user was asked for this login, whoever they were before.
+    pub confirmed: bool,
     pub issued_at: Timestamp,
 }
 
@@ -92,6 +100,9 @@ impl IdToken<'_> {
         set("auth_time", json!(self.auth_time.0));
         set("sid", json!(self.sid));
         set("at_hash", json!(at_hash(access_token)));
+        if self.confirmed {
+            set("acr", json!(CONFIRMED));
+        }
         if let Some(nonce) = self.nonce {
             set("nonce", json!(nonce));
         }

@@ -163,6 +163,7 @@ fn send_code(issuer: &Issuer, asked: &AuthorizationRequest, user: SignOn) -> Htt
         nonce: asked.nonce.clone(),
         auth_time: Timestamp(user.auth_time),
         sid: user.sid,
+        confirmed: asked.confirm,
     };
     issuer.grants().add_code(&code, binding, approval, issuer.now());
     respond(issuer, &asked.redirect_uri, asked.state.as_deref(), &[("code", &code)])

@@ -3,7 +3,7 @@
 use actix_web::{HttpResponse, web};
 use serde_json::json;
 
-use super::{Issuer, SCOPES};
+use super::{CONFIRMED, Issuer, SCOPES};
 
 const CLIENT_AUTH: [&str; 2] = ["client_secret_basic", "client_secret_post"];
 
@@ -29,6 +29,7 @@ pub async fn metadata(issuer: web::Data<Issuer>) -> HttpResponse {
         "revocation_endpoint_auth_methods_supported": CLIENT_AUTH,
         "introspection_endpoint_auth_methods_supported": CLIENT_AUTH,
         "code_challenge_methods_supported": ["S256"],
+        "acr_values_supported": [CONFIRMED],
         "prompt_values_supported": ["none", "login", "consent", "select_account"],
         "claims_supported": [
             "iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "sid", "at_hash",

@@ -27,6 +27,8 @@ pub struct Approval {
     pub auth_time: Timestamp,
     /// The sign-on session.
     pub sid: String,
+    /// The user has confirmed, for this login, that it is them.
+    pub confirmed: bool,
 }
 
 /// What a code is bound to.

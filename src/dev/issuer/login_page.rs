@@ -34,7 +34,8 @@ pub fn login_page(issuer: &Issuer, asked: &AuthorizationRequest) -> HttpResponse
         escape(&issuer.options.client_id),
         escape(&asked.query)
     );
-    page(StatusCode::OK, "Sign in", &main, Some(&asked.redirect_uri))
+    let title = if asked.confirm { "Confirm that it is you" } else { "Sign in" };
+    page(StatusCode::OK, title, &main, Some(&asked.redirect_uri))
 }
 
 /// Say what the client may do.

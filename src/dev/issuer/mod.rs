@@ -33,6 +33,8 @@ use super::DevStackOptions;
 use grants::Grants;
 use keys::SigningKey;
 
+/// The authentication context of a user who was asked for this very login (`acr`).
+pub const CONFIRMED: &str = "confirmed";
 /// Scopes that can be asked for; `offline_access` is tolerated and means nothing, refresh tokens always come.
 pub const SCOPES: [&str; 4] = ["openid", "profile", "email", "sales"];
 

@@ -5,7 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::params::Params;
-use super::{Issuer, SCOPES};
+use super::{CONFIRMED, Issuer, SCOPES};
 
 /// A request that may be answered.
 pub struct AuthorizationRequest {
@@ -19,6 +19,8 @@ pub struct AuthorizationRequest {
     /// Seconds.
     pub max_age: Option<u64>,
     pub login_hint: Option<String>,
+    /// The user is to confirm, for this very request, that it is them ([`CONFIRMED`]).
+    pub confirm: bool,
     /// The request again, for our own forms.
     pub query: String,
 }
@@ -97,6 +99,7 @@ impl AuthorizationRequest {
             prompt: prompt(params.get("prompt").unwrap_or_default())?,
             max_age,
             login_hint: params.get("login_hint").map(str::to_owned),
+            confirm: params.get("acr_values").is_some_and(wants_confirmation),
             query: params.to_query(),
         })
     }
@@ -110,6 +113,11 @@ impl AuthorizationRequest {
             description,
         }
     }
+}
+
+/// Of several contexts the first that is known counts, and only one is known (OpenID Connect Core 3.1.2.1).
+fn wants_confirmation(acr_values: &str) -> bool {
+    acr_values.split(' ').any(|name| name == CONFIRMED)
 }
 
 fn scope(asked: &str) -> Result<String, (&'static str, &'static str)> {

@@ -70,6 +70,9 @@ impl SignOn {
         if self.login_for.as_deref() == Some(digest) {
             return true;
         }
+        if request.confirm {
+            return false;
+        }
         let age = now.0.saturating_sub(self.auth_time);
         let hinted = User::find(&self.sub)
             .zip(request.login_hint.as_deref())

@@ -113,6 +113,7 @@ fn sign(
         issued_at: now,
         expires_at,
         auth_time: approval.auth_time,
+        confirmed: approval.confirmed,
         jti: &jti,
     };
     let access_token =
@@ -125,6 +126,7 @@ fn sign(
         nonce,
         sid: &approval.sid,
         auth_time: approval.auth_time,
+        confirmed: approval.confirmed,
         issued_at: now,
     };
     let id_token =
