@@ -160,7 +160,6 @@ fn own(stack: &Stack) -> Vec<(&'static str, &str)> {
 async fn no_other_refusal_refreshes_anything() {
     let answers = [
         refusal("Bearer"),
-        refusal("Bearer error=\"insufficient_user_authentication\""),
         refusal("DPoP error=\"invalid_token\""),
         refusal("Basic realm=\"Bearer error=invalid_token\""),
         invalid_token().replace("401 Unauthorized", "403 Forbidden"),
