@@ -23,12 +23,13 @@ const FIXTURE = fileURLToPath(new URL("../../tests/oidc-provider/", import.meta.
 const SPY = new URL("./spy.mjs", import.meta.url).href;
 const BROWSERS = /** @type {import("./browsers.mjs").BrowserName[]} */ (["chromium", "firefox"]);
 
-/** The API that access tokens are made for, as JWTs; `null`: they are opaque. */
+/** The API that access tokens are made for, as JWTs; `null`: they are opaque. With JWTs the answers to logins are forms (form_post). */
 const RESOURCES = [null, "https://api.example.com"];
 
 for (const name of BROWSERS) {
   for (const resource of RESOURCES) {
-    const title = `${name} with oidc-provider, ${resource ? "JWT access tokens for a resource" : "opaque access tokens"}`;
+    const kind = resource ? "JWT access tokens for a resource, answers by form_post" : "opaque access tokens";
+    const title = `${name} with oidc-provider, ${kind}`;
     describe(title, { skip: !isWanted(name), timeout: 20 * PATIENCE }, () => tests(name, resource));
   }
 }
@@ -171,7 +172,7 @@ async function startAll(resource, lifetime = 4) {
   const api = await rememberingApi();
   const options = ["--issuer", issuer.ready.issuer, "--client-id", settings.client_id,
     "--client-secret-file", join(folder, "client-secret"), "--port", String(port), "--api", api.url];
-  const stack = await cloakroomDev(options);
+  const stack = await cloakroomDev(options, resource ? { CLOAKROOM__PROVIDER__RESPONSE_MODE: "form_post" } : {});
   const answers = () => issuer.log().split("\n")
     .filter((line) => line.startsWith("tokens ")).map((line) => JSON.parse(line.slice("tokens ".length)));
   return {

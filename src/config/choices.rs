@@ -103,6 +103,16 @@ impl TokenSource {
     }
 }
 
+/// How the authorization server's answer to a login comes to us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ResponseMode {
+    /// In the address of the callback.
+    Query,
+    /// In a form that the browser posts (Form Post Response Mode 1.0).
+    FormPost,
+}
+
 /// In which form the authorization server is asked about a token. Another one than this is never taken for an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

@@ -64,6 +64,7 @@ pub(super) fn provider(
         client_secret: client_secret?,
         auth_method: raw.auth_method,
         pushed_requests: raw.pushed_requests,
+        response_mode: raw.response_mode,
         introspection: raw.introspection,
         scopes: scopes?,
         discovery_url: discovery_url.ok()?,

@@ -12,7 +12,7 @@ use super::audit::AuditConfig;
 use super::certificate::ServerCertificate;
 use super::choices::{
     ClientAuthMethod, CloseAt, IntrospectionForm, LogFormat, LogoutMode, Outage, PushedRequests,
-    Retry, Revoke, SessionStore, TokenSource,
+    ResponseMode, Retry, Revoke, SessionStore, TokenSource,
 };
 use super::claim_rules::ClaimRules;
 use super::trust::Trust;
@@ -153,6 +153,7 @@ pub struct ProviderConfig {
     pub client_secret: Secret<String>,
     pub auth_method: ClientAuthMethod,
     pub pushed_requests: PushedRequests,
+    pub response_mode: ResponseMode,
     /// In which form it is asked about access tokens, for routes that want it.
     pub introspection: IntrospectionForm,
     /// Contains `openid`.

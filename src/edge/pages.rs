@@ -30,21 +30,40 @@ pub fn continue_page(path: &str, query: &str, request_id: &str) -> HttpResponse 
     response
 }
 
-/// Posts `fields` to `action` by itself, for a request that is too long for an address. The fields may hold an ID token:
-/// the sandbox gives the page an origin of its own, so that no script of the SPA can read it through a window.
+/// Posts `fields` to the authorization server's `action` by itself, for a request that is too long for an address. The fields
+/// may hold an ID token: the sandbox gives the page an origin of its own, so that no script of the SPA can read it through a
+/// window.
 pub fn posting_page(action: &str, fields: &[(String, String)], request_id: &str) -> HttpResponse {
+    let words = ("Signing out", "Continue to sign out");
+    let policy = "sandbox allow-forms allow-scripts allow-top-navigation";
+    posting(words, (action, fields), policy, request_id)
+}
+
+/// Posts `fields` to `action` once more, from our own origin this time: then the browser sends the cookies along that it keeps
+/// back when another site posts. The code among them is worth nothing without those.
+pub fn reposting_page(action: &str, fields: &[(String, String)], request_id: &str) -> HttpResponse {
+    let words = ("Signing in", "Continue to sign in");
+    posting(words, (action, fields), "form-action 'self'", request_id)
+}
+
+fn posting(
+    (title, button): (&str, &str),
+    (action, fields): (&str, &[(String, String)]),
+    limits: &str,
+    request_id: &str,
+) -> HttpResponse {
     let mut form = format!("<form method=\"post\" action=\"{}\">", escape(action));
     for (name, value) in fields {
         let (name, value) = (escape(name), escape(value));
         form.extend(["<input type=\"hidden\" name=\"", &name, "\" value=\"", &value, "\">"]);
     }
-    form.push_str("<button class=\"button\">Continue to sign out</button></form>");
-    let body = page("Signing out", &format!("{form}<script>{POST}</script>"), request_id);
+    form.extend(["<button class=\"button\">", button, "</button></form>"]);
+    let body = page(title, &format!("{form}<script>{POST}</script>"), request_id);
     let mut response = HttpResponse::Ok().content_type("text/html; charset=utf-8").body(body);
     let (style, script) = (hash(STYLE), hash(POST));
     let policy = format!(
         "default-src 'none'; style-src 'sha256-{style}'; script-src 'sha256-{script}'; base-uri 'none'; \
-         frame-ancestors 'none'; sandbox allow-forms allow-scripts allow-top-navigation"
+         frame-ancestors 'none'; {limits}"
     );
     if let Ok(policy) = HeaderValue::try_from(policy) {
         response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);

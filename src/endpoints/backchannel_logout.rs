@@ -8,12 +8,11 @@ use std::time::Duration;
 use actix_web::HttpResponse;
 use actix_web::dev::Payload;
 use actix_web::http::header;
-use futures_util::StreamExt as _;
 use sha2::{Digest as _, Sha256};
 use tokio::runtime::Handle;
-use tokio::time::timeout;
 
 use super::call::Call;
+use super::form;
 use crate::audit::{self, Event};
 use crate::clock::{Clock, Timestamp};
 use crate::edge::{Code, Problem};
@@ -25,8 +24,6 @@ use crate::tokens::OneProvider;
 
 /// Largest body, bytes: a token, and parameters that are ignored.
 const LARGEST: usize = 100 * 1024;
-/// Time for the body to arrive.
-const ARRIVES: Duration = Duration::from_secs(10);
 /// Ids of tokens that are remembered at once. They live some minutes; beyond that, a replay ends the same sessions again.
 const MOST_IDS: usize = 100_000;
 
@@ -88,8 +85,7 @@ pub async fn answer(
     from: Option<&Arc<OneProvider>>,
 ) -> Result<HttpResponse, Problem> {
     let from = from.ok_or_else(|| refused(call, parts, "no_provider"))?;
-    let token = timeout(ARRIVES, read(call, body)).await.ok().flatten();
-    let token = token.ok_or_else(|| refused(call, parts, "form"))?;
+    let token = read(call, body).await.ok_or_else(|| refused(call, parts, "form"))?;
     let provider = Arc::clone(&from.provider);
     let checked = parts.control.spawn(async move { provider.logout_token(token.expose()).await });
     let token = match checked.await {
@@ -117,22 +113,11 @@ pub async fn answer(
 }
 
 /// The one `logout_token` of a form; other parameters are ignored (§2.5).
-async fn read(call: &Call<'_>, mut body: Payload) -> Option<Secret<String>> {
-    let media_type = call.request.headers().get(header::CONTENT_TYPE)?.to_str().ok()?;
-    let essence = media_type.split(';').next()?.trim();
-    if !essence.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
-        return None;
-    }
-    let mut form = Vec::new();
-    while let Some(chunk) = body.next().await {
-        form.extend_from_slice(&chunk.ok()?);
-        if form.len() > LARGEST {
-            return None;
-        }
-    }
-    let mut tokens = form_urlencoded::parse(&form).filter(|(name, _)| name == "logout_token");
+async fn read(call: &Call<'_>, body: Payload) -> Option<Secret<String>> {
+    let fields = form::read(call, body, LARGEST).await?;
+    let mut tokens = fields.into_iter().filter(|(name, _)| name == "logout_token");
     let (_, token) = tokens.next()?;
-    tokens.next().is_none().then(|| Secret::new(token.into_owned()))
+    tokens.next().is_none().then_some(token)
 }
 
 fn refused(call: &Call<'_>, parts: &Backchannel, code: &str) -> Problem {

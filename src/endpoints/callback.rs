@@ -22,14 +22,16 @@ use crate::store::{Tokens, Whom};
 use crate::telemetry::{LoginResult, Refused, SessionEnd};
 use crate::tokens::{Ended, OneProvider, landed};
 
-/// Answers by a redirect to where the user was going, or to the app's error page. `came_to` is the provider whose callback this is.
+/// Answers by a redirect to where the user was going, or to the app's error page. `came_to` is the provider whose
+/// callback this is, `parameters` what it says.
 pub async fn answer(
     call: &Call<'_>,
     flow: &LoginFlow,
     came_to: Option<&Arc<OneProvider>>,
+    parameters: Vec<(String, String)>,
 ) -> Result<HttpResponse, Problem> {
     let came_to = came_to.map(|provider| provider.registration);
-    let Some(reply) = Reply::parse(call.query(), came_to) else {
+    let Some(reply) = Reply::parse(parameters, came_to) else {
         return failed(call, flow, AuthError::LoginFailed, None);
     };
     let attempt = match flow.cookies.open_login(call.jar, &reply.state, &flow.config, call.now) {

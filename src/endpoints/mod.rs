@@ -4,8 +4,10 @@
 pub mod backchannel_logout;
 mod call;
 pub mod callback;
+pub mod callback_post;
 pub mod events;
 mod first_record;
+mod form;
 mod keeping;
 pub mod logged_out;
 pub mod login;

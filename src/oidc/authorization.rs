@@ -11,6 +11,7 @@ use oauth2::{AuthUrl, ClientId, CsrfToken, RedirectUrl, Scope};
 use sha2::{Digest as _, Sha256};
 use url::Url;
 
+use crate::config::ResponseMode;
 use crate::secret::Secret;
 
 /// Parameters that neither configuration, nor an endpoint's own query, nor the SPA may set.
@@ -59,6 +60,7 @@ pub(super) struct Client<'a> {
     pub(super) scopes: &'a [String],
     /// The operator's parameters; they win over the SPA's.
     pub(super) params: &'a BTreeMap<String, String>,
+    pub(super) response_mode: ResponseMode,
 }
 
 /// The S256 challenge of a code verifier (RFC 7636 §4.2).
@@ -84,6 +86,9 @@ pub(super) fn url(endpoint: &Url, client: Client<'_>, request: &AuthorizationReq
         .add_extra_param("nonce", &request.nonce)
         .add_extra_param("code_challenge", &request.code_challenge)
         .add_extra_param("code_challenge_method", "S256");
+    if client.response_mode == ResponseMode::FormPost {
+        url = url.add_extra_param("response_mode", "form_post");
+    }
     for (name, value) in client.params {
         url = url.add_extra_param(name, value);
     }

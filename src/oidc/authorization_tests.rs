@@ -18,8 +18,13 @@ fn build(params: &[(&str, &str)], extra: &[(&str, &str)]) -> Vec<(String, String
     let params: BTreeMap<String, String> = own(params).into_iter().collect();
     let scopes = ["openid", "profile", "sales"].map(ToOwned::to_owned);
     let redirect_uri = RedirectUrl::new(REDIRECT.to_owned()).unwrap();
-    let client =
-        Client { id: "web", redirect_uri: &redirect_uri, scopes: &scopes, params: &params };
+    let client = Client {
+        id: "web",
+        redirect_uri: &redirect_uri,
+        scopes: &scopes,
+        params: &params,
+        response_mode: crate::config::ResponseMode::Query,
+    };
     let request = AuthorizationRequest {
         state: "the-state".to_owned(),
         nonce: "the-nonce".to_owned(),

@@ -47,7 +47,7 @@ use self::issuer::Issuer;
 use self::key_cache::KeyCache;
 use self::metadata::Metadata;
 use crate::clock::Clock;
-use crate::config::{ProviderConfig, PushedRequests};
+use crate::config::{ProviderConfig, PushedRequests, ResponseMode};
 use crate::secret::Secret;
 
 /// One authorization server, as one client of it.
@@ -136,6 +136,7 @@ impl Provider {
             redirect_uri: &self.redirect_uri,
             scopes: &self.config.scopes,
             params: &self.config.authorize_params,
+            response_mode: self.config.response_mode,
         };
         let endpoint = &metadata.authorization;
         if !metadata.requires_push && self.config.pushed_requests == PushedRequests::WhenRequired {
@@ -147,6 +148,11 @@ impl Provider {
         let answer = self.http.post_form(pushed_to, &form.body, form.authorization.as_ref()).await;
         let reference = pushed::parse(&answer.map_err(|_| OidcError::PushUnavailable)?)?;
         Ok(pushed::url(endpoint, &self.config.client_id, &reference))
+    }
+
+    /// Whether the server is asked to answer logins by a form.
+    pub fn answers_by_form(&self) -> bool {
+        self.config.response_mode == ResponseMode::FormPost
     }
 
     /// The scopes that an authorization request with these wishes of the SPA asks for: what a login was granted if the server

@@ -8,7 +8,7 @@ use rstest::rstest;
 
 use super::*;
 use crate::clock::Timestamp;
-use crate::config::{ClientAuthMethod, EndpointOverrides, IntrospectionForm};
+use crate::config::{ClientAuthMethod, EndpointOverrides, IntrospectionForm, ResponseMode};
 
 /// A valid configuration for `issuer`.
 pub(super) fn provider_config(issuer: &str) -> ProviderConfig {
@@ -19,6 +19,7 @@ pub(super) fn provider_config(issuer: &str) -> ProviderConfig {
         client_secret: Secret::from("the-secret"),
         auth_method: ClientAuthMethod::ClientSecretBasic,
         pushed_requests: PushedRequests::WhenRequired,
+        response_mode: ResponseMode::Query,
         introspection: IntrospectionForm::Jwt,
         scopes: vec!["openid".to_owned(), "sales".to_owned()],
         discovery_url: None,

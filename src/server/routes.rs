@@ -11,14 +11,28 @@ use super::app::App;
 use super::worker::Worker;
 use crate::edge::{Code, Problem, client_key};
 use crate::endpoints::{
-    Call, backchannel_logout, callback, events, logged_out, login, logout, logout_continue,
-    own_sessions, refresh, session,
+    Call, backchannel_logout, callback, callback_post, events, logged_out, login, logout,
+    logout_continue, own_sessions, refresh, session,
 };
 use crate::proxy::{NormalPath, asks_for_websocket};
 use crate::tokens::{OneProvider, Providers};
 
 /// A refusal, and cookies that go with it.
 pub type Refused = (Problem, Vec<String>);
+
+/// The own endpoints, below `base_path`.
+const OWN: [&str; 10] = [
+    "/login",
+    "/callback",
+    "/session",
+    "/refresh",
+    "/sessions",
+    "/events",
+    "/logout",
+    "/logout/continue",
+    "/logged-out",
+    "/backchannel-logout",
+];
 
 /// Hands the request to its handler.
 pub async fn route(
@@ -35,21 +49,16 @@ pub async fn route(
     let (own, came_to) = came_to(own, &app.providers);
     limited(call, own, app, worker)?;
     let answer = match (call.request.method().as_str(), own) {
-        (
-            _,
-            "/login"
-            | "/callback"
-            | "/session"
-            | "/refresh"
-            | "/sessions"
-            | "/events"
-            | "/logout"
-            | "/logout/continue"
-            | "/logged-out"
-            | "/backchannel-logout",
-        ) if asks_for_websocket(call.request) => Err(Problem::new(Code::UpgradeUnsupported)),
+        (_, own) if OWN.contains(&own) && asks_for_websocket(call.request) => {
+            Err(Problem::new(Code::UpgradeUnsupported))
+        }
         ("GET", "/login") => boxed(login::answer(call, &app.login)).await,
-        ("GET", "/callback") => boxed(callback::answer(call, &app.login, came_to)).await,
+        ("GET", "/callback") => {
+            boxed(callback::answer(call, &app.login, came_to, call.query())).await
+        }
+        ("POST", "/callback") => {
+            boxed(callback_post::answer(call, body, &app.login, came_to)).await
+        }
         ("GET" | "HEAD", "/session") => {
             boxed(session::answer(call, &app.guard, &app.sessions)).await
         }

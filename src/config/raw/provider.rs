@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Pairs, texts};
-use crate::config::choices::{ClientAuthMethod, IntrospectionForm, PushedRequests};
+use crate::config::choices::{ClientAuthMethod, IntrospectionForm, PushedRequests, ResponseMode};
 
 /// The authorization server and our client there.
 #[derive(Deserialize, Serialize, JsonSchema)]
@@ -33,6 +33,9 @@ pub struct RawProvider {
     /// Push authorization requests to the server (PAR, RFC 9126) `always`, or `when_required` by its metadata: nobody in the
     /// browser can change what is asked for, and it does not stand in logs of addresses.
     pub pushed_requests: PushedRequests,
+    /// How the server answers a login: in the address (`query`), or in a form that the browser posts (`form_post`), so that a code
+    /// stands in no address, history or log of a proxy.
+    pub response_mode: ResponseMode,
     /// How the server answers about access tokens on routes with `token = "introspect"`. `jwt`: with the token as a JWT, which the API
     /// gets (a phantom token). `signed`: with a signed answer for us (RFC 9701); `json`: with a plain one (RFC 7662); the API then gets the
     /// login's token. An answer in another form is an error.
@@ -119,6 +122,7 @@ impl Default for RawProvider {
             client_secret_env: None,
             auth_method: ClientAuthMethod::ClientSecretBasic,
             pushed_requests: PushedRequests::WhenRequired,
+            response_mode: ResponseMode::Query,
             introspection: IntrospectionForm::Jwt,
             scopes: texts(&["openid"]),
             discovery_url: None,

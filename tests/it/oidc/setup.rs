@@ -6,6 +6,7 @@ use std::time::Duration;
 use cloakroom::clock::{Clock, Timestamp};
 use cloakroom::config::{
     ClientAuthMethod, EndpointOverrides, IntrospectionForm, ProviderConfig, PushedRequests,
+    ResponseMode,
 };
 use cloakroom::oidc::{
     AuthorizationRequest, CodeExchange, Login, OidcError, Provider, TokenSet, code_challenge,
@@ -156,6 +157,7 @@ pub fn config(issuer: &str) -> ProviderConfig {
         client_secret: Secret::from("s:cr t/%é"),
         auth_method: ClientAuthMethod::ClientSecretBasic,
         pushed_requests: PushedRequests::WhenRequired,
+        response_mode: ResponseMode::Query,
         introspection: IntrospectionForm::Jwt,
         scopes: ["openid", "profile", "sales"].map(ToOwned::to_owned).to_vec(),
         discovery_url: None,

@@ -17,6 +17,7 @@ mod deny_file;
 mod dev_server;
 mod events;
 mod explain;
+mod form_post;
 mod guards;
 mod hostile;
 mod instances;
