@@ -3,7 +3,7 @@
 //! The life of a request: `server` accepts and dispatches, `guard` says whether it may be here, `endpoints`
 //! answer the SPA's own calls, `proxy` forwards API calls with the token that `tokens` gives, `session` opens
 //! and seals the cookies, `oidc` talks to the authorization server. Imports run one way:
-//! `cli → server → {endpoints, proxy, spa} → {edge, guard} → tokens → session → oidc → {store, audit} →
+//! `cli → server → {endpoints, proxy, spa} → {edge, guard} → tokens → session → oidc → {store, audit, traces} →
 //! {telemetry, config, clock, secret, formats}`; `tests/it/architecture.rs` keeps it so. This file holds no items.
 
 pub mod audit;
@@ -25,3 +25,4 @@ pub mod spa;
 pub mod store;
 pub mod telemetry;
 pub mod tokens;
+pub mod traces;

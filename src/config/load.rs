@@ -12,11 +12,21 @@ use super::schema::{Shape, document};
 use super::secrets::read_text;
 use super::tree::{Node, parse_file};
 use super::types::{AppConfig, Config};
-use super::{app, audit, control, layers, redis, server, shape};
+use super::{app, audit, control, layers, redis, server, shape, tracing};
 
 /// The sections that belong to an app, and so stand at the top only when there is one app.
-const APP_SECTIONS: [&str; 9] =
-    ["app", "provider", "providers", "login", "logout", "session", "guard", "routes", "spa"];
+const APP_SECTIONS: [&str; 10] = [
+    "app",
+    "provider",
+    "providers",
+    "login",
+    "logout",
+    "session",
+    "guard",
+    "limits",
+    "routes",
+    "spa",
+];
 
 /// Where the settings come from; later fields win over earlier ones.
 #[derive(Clone, Debug, Default)]
@@ -86,6 +96,7 @@ fn config(at: &At<'_>, raw: RawConfig) -> Option<Config> {
     let control = control::control(&at.key("control"), &raw.control);
     let log = server::log(&at.key("log"), &raw.log);
     let audit = audit::audit(&at.key("audit"), &raw.audit);
+    let tracing = tracing::tracing(&at.key("tracing"), &raw.tracing);
     let redis = match &raw.redis {
         Some(raw) => redis::redis(&at.key("redis"), raw).map(Some),
         None => Some(None),
@@ -111,6 +122,7 @@ fn config(at: &At<'_>, raw: RawConfig) -> Option<Config> {
         control: control?,
         log: log?,
         audit: audit?,
+        tracing: tracing?,
         redis: redis?,
         apps,
     })

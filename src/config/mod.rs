@@ -2,7 +2,7 @@
 //! The only module that reads the environment. Never puts a configured value into a diagnostic.
 //!
 //! The way of a setting: `tree` (as written, with places) ← `layers` (overrides) → `shape` (compared with the
-//! `schema`) → `raw` (typed) → one file per section (`server`, `control`, `redis`, `app`, `provider`, `providers`, `session`, `routes`, `claim_rules`, `token_target`, `trust`, `spa`) → `types`.
+//! `schema`) → `raw` (typed) → one file per section (`server`, `control`, `tracing`, `redis`, `app`, `provider`, `providers`, `session`, `routes`, `claim_rules`, `token_target`, `trust`, `spa`) → `types`.
 
 mod app;
 mod audit;
@@ -30,6 +30,7 @@ mod session;
 mod shape;
 mod spa;
 mod token_target;
+mod tracing;
 mod tree;
 mod trust;
 mod types;
@@ -47,5 +48,7 @@ pub use claim_rules::{ByClaim, ClaimRules};
 pub use diagnostic::{Diagnostic, Place};
 pub use load::{Sources, environment, load};
 pub use schema::schema;
+pub use token_target::TokenTarget;
+pub use tracing::TracingConfig;
 pub use trust::{IdentityFault, Trust, TrustFault};
 pub use types::*;

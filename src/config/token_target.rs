@@ -1,12 +1,24 @@
 //! Which token an API gets instead of the login's, and what it is asked for with. A token for no API in particular would be
 //! good at all of them: a target is asked for (AR-16, AR-20).
 
+use std::time::Duration;
+
 use super::choices::TokenSource;
 use super::quantity::{HOUR, duration};
 use super::raw::RawRoute;
 use super::report::{At, Wrong, every, unique};
-use super::types::TokenTarget;
 use super::words::{parse_plain, parse_scope};
+
+/// What a token for one API is asked for with, and how long it is kept at most.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct TokenTarget {
+    /// RFC 8693 §2.1.
+    pub audience: Option<String>,
+    /// An absolute URI without fragment (RFC 8707 §2).
+    pub resource: Option<String>,
+    pub scopes: Vec<String>,
+    pub most_kept: Duration,
+}
 
 /// Reads the keys of one route.
 pub(super) fn token_target(at: &At<'_>, raw: &RawRoute) -> Option<TokenTarget> {

@@ -15,6 +15,8 @@ use super::choices::{
     ResponseMode, Retry, Revoke, SessionStore, TokenSource,
 };
 use super::claim_rules::ClaimRules;
+use super::token_target::TokenTarget;
+use super::tracing::TracingConfig;
 use super::trust::Trust;
 use crate::secret::Secret;
 
@@ -26,6 +28,7 @@ pub struct Config {
     pub control: ControlConfig,
     pub log: LogConfig,
     pub audit: AuditConfig,
+    pub tracing: Option<TracingConfig>,
     /// What several instances share; `None` is one instance alone.
     pub redis: Option<RedisConfig>,
     /// At least one. Ids and hosts are unique.
@@ -333,17 +336,6 @@ pub struct RouteConfig {
     pub retry: Retry,
     /// Most calls at the upstream, over all workers and routes.
     pub max_in_flight: u32,
-}
-
-/// What a token for one API is asked for with, and how long it is kept at most.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct TokenTarget {
-    /// RFC 8693 §2.1.
-    pub audience: Option<String>,
-    /// An absolute URI without fragment (RFC 8707 §2).
-    pub resource: Option<String>,
-    pub scopes: Vec<String>,
-    pub most_kept: Duration,
 }
 
 /// Where a route goes: one fixed host, no path tricks.

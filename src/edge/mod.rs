@@ -16,6 +16,6 @@ mod tests;
 
 pub use auth_error::AuthError;
 pub use code::Code;
-pub use problem::{LoginWish, Problem};
+pub use problem::{ERROR_HEADER, LoginWish, Problem};
 pub use rate_limit::{Rates, client_key};
 pub use request_id::{RequestId, RequestIds};

@@ -12,6 +12,7 @@ use crate::clock::Timestamp;
 use crate::edge::{Code, Problem};
 use crate::guard::Facts;
 use crate::store::Link;
+use crate::traces::Trace;
 
 /// The header fields of a request that handlers decide by, gathered in one pass so that [`Facts`] can borrow them.
 pub struct Seen<'a> {
@@ -112,6 +113,8 @@ pub struct Call<'a> {
     /// This worker's connection to the store, where there is one.
     pub link: Option<&'a Link>,
     pub now: Timestamp,
+    /// Where traces are made.
+    pub trace: Option<&'a Trace>,
 }
 
 impl Call<'_> {

@@ -38,6 +38,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use crate::config::PublicUrl;
 use crate::secret::Secret;
 use crate::telemetry::Answered;
+use crate::traces::{self, Trace};
 
 pub use challenge::StepUp;
 pub use connect::reach;
@@ -67,10 +68,22 @@ pub struct Outgoing<'a> {
     pub claim_fields: &'a [String],
     /// Those that this call gets: name in lower case, value in printable ASCII.
     pub told: &'a [(&'a str, String)],
+    /// The trace that the call belongs to, and its part of it.
+    pub trace: Option<(&'a Trace, traces::Call)>,
     /// Whether a cookie name belongs to us: then it goes neither up nor down.
     pub is_ours: &'a dyn Fn(&str) -> bool,
     /// The SPA lives on a sibling host of the same site.
     pub sibling_spa: bool,
+}
+
+impl Outgoing<'_> {
+    /// Notes how the call ended: with this status, or without an answer.
+    fn called(&self, request: &HttpRequest, status: Option<u16>) {
+        if let Some((trace, call)) = &self.trace {
+            let host = &self.route.upstream().host;
+            trace.called(call, request.method().as_str(), host, status);
+        }
+    }
 }
 
 /// An upstream's answer on its way to the browser, the body still streaming.
@@ -106,6 +119,7 @@ pub async fn forward(
         Ok((answer, _)) => Answered::of(answer.status().as_u16()),
         Err(_) => Answered::Failed,
     });
+    outgoing.called(request, sent.as_ref().ok().map(|(answer, _)| answer.status().as_u16()));
     let answered = sent.and_then(|(answer, link)| {
         let token_refused = challenge::refused(answer.status(), answer.headers());
         let step_up = challenge::step_up(answer.status(), answer.headers()).map(Box::new);

@@ -20,6 +20,7 @@ use super::{fields, identity, upgrade};
 use crate::config::TokenSource;
 use crate::secret::Secret;
 
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const MAX_FORWARDS: HeaderName = HeaderName::from_static("max-forwards");
 /// Room for the fields that we add, and for the values of most heads, beside the token. More is fine, and costs an allocation.
 const OWN_FIELDS: usize = 10;
@@ -86,6 +87,11 @@ pub fn head(
     forward_cookies(request, outgoing, headers)?;
     identity::set(headers, outgoing, request.version(), &mut values)?;
     frame(headers, framing, http2);
+    if let Some((trace, call)) = &outgoing.trace
+        && let Some(value) = values.upstream(trace.traceparent(call).as_bytes())
+    {
+        headers.insert(TRACEPARENT, value);
+    }
     if request.method() == actix_web::http::Method::OPTIONS
         && let Some(left) = max_forwards(request)
     {
@@ -130,6 +136,7 @@ fn pass_fields(
             || name == outgoing.csrf_header
             || !outgoing.route.forwards(name)
             || named.iter().any(|option| option == name)
+            || is_replaced(name, outgoing)
             || outgoing.claim_fields.iter().any(|ours| fields::spells(name, ours))
         {
             continue;
@@ -142,6 +149,14 @@ fn pass_fields(
         headers.append(name, value);
     }
     Ok(())
+}
+
+/// Where traces are made, the field that says so is ours; what belongs to a `traceparent` that was none goes with it
+/// (W3C Trace Context §3.3).
+fn is_replaced(name: &str, outgoing: &Outgoing<'_>) -> bool {
+    outgoing.trace.as_ref().is_some_and(|(trace, _)| {
+        name == "traceparent" || (name == "tracestate" && !trace.goes_on())
+    })
 }
 
 /// The cookies that the route lists, in one line; ours never (PX-03).

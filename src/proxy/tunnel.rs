@@ -134,6 +134,7 @@ async fn ask(
     let mut link = pool.upgradable(route).await?;
     let answer = link.connection.ask(head.map(|()| Upload::nothing()));
     let answer = timeout(config.response_timeout, answer).await.map_err(|_| ProxyError::Timeout)?;
+    outgoing.called(request, answer.as_ref().ok().map(|answer| answer.status().as_u16()));
     let answer = answer.map_err(|error| {
         if error.error().is_parse() {
             ProxyError::Invalid("the upstream's answer is not HTTP/1.1")

@@ -47,6 +47,9 @@ pub async fn answer(
     let Some(route) = routes.table.find(&path) else {
         return Box::pin(pages::answer(call, (app, &routes), &path, body)).await;
     };
+    if let Some(trace) = call.trace {
+        trace.answered_by(&route.config().path);
+    }
     let (place, route_of) = ((call, app, worker), (route, routes.claim_fields.as_slice()));
     match Trail::of(call, route) {
         None => through(place, route_of, path, body, None).await,
@@ -316,6 +319,7 @@ impl Api<'_> {
             csrf_header: &self.app.csrf_header,
             claim_fields: self.claim_fields,
             told: &self.told,
+            trace: self.call.trace.map(|trace| (trace, trace.call())),
             is_ours,
             sibling_spa: self.app.sibling_spa,
         }

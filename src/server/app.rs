@@ -26,6 +26,7 @@ use crate::spa::{Spa, SpaError};
 use crate::store::{DenyFileError, Redis};
 use crate::telemetry::{Metrics, Refusals};
 use crate::tokens::Providers;
+use crate::traces::Spans;
 
 /// Everything one app needs to answer a request.
 pub struct App {
@@ -87,6 +88,8 @@ pub struct Shared {
     pub refusals: Refusals,
     /// How often whom came lately.
     pub rates: Rates,
+    /// Takes the spans of traces, where there is a collector.
+    pub spans: Option<Spans>,
     /// What other instances share with this one.
     pub redis: Option<Arc<Redis>>,
 }

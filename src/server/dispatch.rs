@@ -18,12 +18,14 @@ use super::seen::seen;
 use super::worker::Worker;
 use crate::audit::{self, Event};
 use crate::edge::headers::Kind;
-use crate::edge::{Code, Problem, client_ip, headers};
+use crate::edge::{Code, ERROR_HEADER, Problem, client_ip, headers};
 use crate::endpoints::{Call, Seen, peer, set_cookies, wants_page};
 use crate::guard::Cors;
 use crate::telemetry::Refused;
+use crate::traces::Trace;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 /// What a SPA on a sibling host may read of an answer's head.
 const EXPOSED: &str =
@@ -35,7 +37,10 @@ pub async fn dispatch(worker: &Worker, request: ServiceRequest) -> Result<Servic
     let id = worker.request_ids.next();
     let id = id.as_str();
     let began = tokio::time::Instant::now();
-    let mut response = unpanicked(pin!(answer(worker, &request, body, id)), id).await;
+    let spans = worker.shared.spans.as_ref();
+    let trace = spans.map(|spans| spans.begin(traceparent(&request)));
+    let known = (id, trace.as_ref());
+    let mut response = unpanicked(pin!(answer(worker, &request, body, known)), id).await;
     if let Ok(value) = HeaderValue::from_str(id) {
         response.headers_mut().insert(X_REQUEST_ID, value);
     }
@@ -47,8 +52,19 @@ pub async fn dispatch(worker: &Worker, request: ServiceRequest) -> Result<Servic
     worker.shared.metrics.request(status);
     // The path without its query: a query can hold an authorization code. The time is until the head: a body may
     // stream for hours.
-    tracing::info!(target: "access", request_id = id, method = %request.method(), path = request.path(), status, ms = milliseconds(began));
+    tracing::info!(target: "access", request_id = id, method = %request.method(), path = request.path(), status, ms = milliseconds(began), trace_id = trace.as_ref().and_then(Trace::id));
+    if let Some(trace) = trace {
+        let code = response.headers().get(ERROR_HEADER).and_then(|code| code.to_str().ok());
+        trace.end(request.method().as_str(), status, id, code);
+    }
     Ok(ServiceResponse::new(request, response))
+}
+
+/// The one `traceparent` of a request; of several none counts (W3C Trace Context §3.2.1).
+fn traceparent(request: &HttpRequest) -> Option<&[u8]> {
+    let mut lines = request.headers().get_all(TRACEPARENT);
+    let line = lines.next().map(HeaderValue::as_bytes);
+    line.filter(|_| lines.next().is_none())
 }
 
 fn milliseconds(since: tokio::time::Instant) -> u64 {
@@ -63,7 +79,12 @@ async fn unpanicked(answer: impl Future<Output = HttpResponse>, id: &str) -> Htt
     })
 }
 
-async fn answer(worker: &Worker, request: &HttpRequest, body: Payload, id: &str) -> HttpResponse {
+async fn answer(
+    worker: &Worker,
+    request: &HttpRequest,
+    body: Payload,
+    (id, trace): (&str, Option<&Trace>),
+) -> HttpResponse {
     let serving = worker.live.load();
     let Some(app) = serving.app(host(request), request.path()) else {
         return foreign_host((worker, &serving), request, id);
@@ -77,6 +98,7 @@ async fn answer(worker: &Worker, request: &HttpRequest, body: Payload, id: &str)
         client_ip: client(&serving, request),
         link: worker.link.as_ref(),
         now: worker.shared.clock.now(),
+        trace,
     };
     let mut response = match preflight(&call, app) {
         Some(response) => response,

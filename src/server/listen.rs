@@ -30,6 +30,7 @@ use crate::proxy::{Drain, Pool};
 use crate::secret::Random;
 use crate::store::{Redis, StoreError};
 use crate::telemetry::{Metrics, Refusals};
+use crate::traces::{self, ExportError};
 
 /// Why the server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +49,8 @@ pub enum ServeError {
     Socket(SocketError),
     #[error("[redis]: {0}")]
     Redis(StoreError),
+    #[error(transparent)]
+    Traces(#[from] ExportError),
 }
 
 /// A running server.
@@ -106,7 +109,12 @@ pub fn start_counted(
     metrics: Metrics,
 ) -> Result<Running, ServeError> {
     let (taken, fixed) = (print::whole(&config), print::fixed(&config));
+    let exporting = config.tracing.map(|tracing| {
+        traces::start(tracing, (clock.clone(), random.clone()), metrics.span_drops())
+    });
+    let (spans, exporter) = exporting.transpose()?.unzip();
     let shared = Shared {
+        spans,
         control: tokio::runtime::Handle::current(),
         clock: clock.clone(),
         random,
@@ -151,7 +159,7 @@ pub fn start_counted(
     let server = listen((listener, unix), config.server, parts)
         .map_err(|reason| ServeError::Listen { address, key, reason })?;
     let handle = server.handle();
-    let shutdown = Shutdown { handle, drain, metrics, timeout, live, control, socket };
+    let shutdown = Shutdown { handle, drain, metrics, timeout, live, control, socket, exporter };
     Ok(Running { address, admin, reload, shutdown, task: tokio::spawn(server) })
 }
 

@@ -30,10 +30,12 @@ pub fn of_provider(provider: &ProviderConfig, redirect_uri: &str) -> Print {
 
 /// What only a restart takes, by name.
 pub fn fixed(config: &Config) -> Vec<(&'static str, Print)> {
-    let Config { server, admin, control, log, audit, redis, .. } = config;
+    let Config { server, admin, control, log, audit, tracing, redis, .. } = config;
     let password = redis.as_ref().and_then(|redis| redis.password.as_ref());
     let password = password.map(|password| Sha256::digest(password.expose()));
     let pseudonyms = audit.pseudonym_key.as_ref().map(|key| Sha256::digest(key.expose()));
+    let collector = tracing.as_ref().and_then(|tracing| tracing.authorization.as_ref());
+    let collector = collector.map(|secret| Sha256::digest(secret.expose()));
     let settings = [
         ("server.listen", format!("{:?}", server.listen)),
         ("server.tls_cert_file", format!("{}", server.tls.is_some())),
@@ -47,6 +49,7 @@ pub fn fixed(config: &Config) -> Vec<(&'static str, Print)> {
         ("control", format!("{control:?}")),
         ("log", format!("{log:?}")),
         ("audit", format!("{audit:?}{pseudonyms:?}")),
+        ("tracing", format!("{tracing:?}{collector:?}")),
         ("redis", format!("{redis:?}{password:?}")),
     ];
     settings.into_iter().map(|(name, text)| (name, Sha256::digest(text).into())).collect()

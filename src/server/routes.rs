@@ -48,6 +48,11 @@ pub async fn route(
     let own = path.as_str().strip_prefix(app.base_path.as_str()).unwrap_or("");
     let (own, came_to) = came_to(own, &app.providers);
     limited(call, own, app, worker)?;
+    if let Some(trace) = call.trace
+        && let Some(own) = OWN.iter().find(|known| **known == own)
+    {
+        trace.answered_by(own);
+    }
     let answer = match (call.request.method().as_str(), own) {
         (_, own) if OWN.contains(&own) && asks_for_websocket(call.request) => {
             Err(Problem::new(Code::UpgradeUnsupported))

@@ -14,6 +14,7 @@ use super::live::Live;
 use super::socket::Socket;
 use crate::proxy::{Drain, Phase};
 use crate::telemetry::Metrics;
+use crate::traces::Exporter;
 
 /// How often it is looked whether only streams are left.
 const LOOK: Duration = Duration::from_millis(50);
@@ -34,6 +35,8 @@ pub(super) struct Shutdown {
     pub control: Option<Control>,
     /// The file of the apps' Unix socket; it goes when all is down.
     pub socket: Option<Socket>,
+    /// Sends spans to the collector.
+    pub exporter: Option<Exporter>,
 }
 
 impl Shutdown {
@@ -45,6 +48,9 @@ impl Shutdown {
             control.stop().await;
         }
         drop(self.socket.take());
+        if let Some(exporter) = self.exporter.take() {
+            exporter.finish().await;
+        }
         let serving = self.live.load();
         for app in &serving.apps {
             app.sessions.deny.close().await;

@@ -52,6 +52,7 @@ pub struct Metrics {
     streams_ended: Family<CauseLabels, Counter>,
     event_streams: Gauge,
     audit_drops: Drops,
+    span_drops: Drops,
     redis_lost: Gauge,
     redis_failures: Counter,
     operator_ends: Family<WhomLabels, Counter>,
@@ -88,6 +89,7 @@ impl Default for Metrics {
             streams_ended: Family::default(),
             event_streams: Gauge::default(),
             audit_drops: Drops::default(),
+            span_drops: Drops::default(),
             redis_lost: Gauge::default(),
             redis_failures: Counter::default(),
             operator_ends: Family::default(),
@@ -267,6 +269,11 @@ impl Metrics {
         self.audit_drops.clone()
     }
 
+    /// What counts the spans that were lost.
+    pub fn span_drops(&self) -> Drops {
+        self.span_drops.clone()
+    }
+
     /// All metrics in the OpenMetrics text format.
     pub fn render(&self) -> String {
         let mut registry = Registry::with_prefix("cloakroom");
@@ -324,6 +331,8 @@ impl Metrics {
         registry.register("event_streams_open", help, self.event_streams.clone());
         let help = "Security events that the audit stream did not take, by reason";
         registry.register("audit_dropped", help, self.audit_drops.by_reason.clone());
+        let help = "Spans of traces that were lost: the collector does not take them";
+        registry.register("spans_dropped", help, self.span_drops.by_reason.clone());
         let mut text = String::new();
         // Writing to a String cannot fail; an empty page would show at once.
         let _infallible = encode(&mut text, &registry);

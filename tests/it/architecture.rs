@@ -11,7 +11,7 @@ const LAYERS: [&[&str]; 9] = [
     &["tokens"],
     &["session"],
     &["oidc"],
-    &["store", "audit"],
+    &["store", "audit", "traces"],
     &["telemetry", "config", "clock", "secret", "formats"],
 ];
 /// Siblings that may use each other, with the reason.

@@ -66,6 +66,7 @@ fn everything() -> String {
     metrics.in_flight("http://api");
     metrics.ejected("http://api", "10.0.0.7:8080");
     metrics.audit_drops().count(DropReason::QueueFull, 1);
+    metrics.span_drops().count(DropReason::QueueFull, 1);
     metrics.tunnel_opened();
     metrics.tunnel_closed("session_ended");
     metrics.stream_ended("session_ended");

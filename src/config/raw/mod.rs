@@ -13,12 +13,14 @@ mod audit;
 mod provider;
 mod redis;
 mod routes;
+mod tracing;
 
 pub use app::{RawAppSection, RawGuard, RawKey, RawLimits, RawLogin, RawLogout, RawSession};
 pub use audit::RawAudit;
 pub use provider::RawProvider;
 pub use redis::RawRedis;
 pub use routes::{RawRoute, RawSpa, RawUpstreamBy};
+pub use tracing::RawTracing;
 
 /// A table with names of the user's choice.
 pub type Pairs = BTreeMap<String, String>;
@@ -32,6 +34,7 @@ pub struct RawConfig {
     pub control: RawControl,
     pub log: RawLog,
     pub audit: RawAudit,
+    pub tracing: RawTracing,
     pub redis: Option<RawRedis>,
     pub app: RawAppSection,
     pub provider: RawProvider,

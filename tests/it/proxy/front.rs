@@ -207,6 +207,7 @@ async fn answer(
         let outgoing = Outgoing {
             claim_fields: &[],
             told: &[],
+            trace: None,
             csrf_header: "x-csrf",
             route,
             path: &path,

@@ -47,6 +47,7 @@ mod shutdown;
 mod slow_clients;
 mod step_up;
 mod streams;
+mod traces;
 mod tunnel;
 mod tunnel_ends;
 mod upstream;

@@ -2,6 +2,7 @@
 
 pub mod browser;
 pub mod child;
+pub mod collector;
 pub mod hostile_op;
 pub mod hostile_upstream;
 pub mod html;
