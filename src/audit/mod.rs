@@ -4,6 +4,7 @@
 
 mod entry;
 mod file;
+mod forward;
 mod names;
 mod queue;
 mod stream;

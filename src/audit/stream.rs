@@ -12,12 +12,13 @@ use tokio::time::{MissedTickBehavior, interval};
 use tracing_subscriber::Layer as _;
 
 use super::file::AppendFile;
+use super::forward::Forwarder;
 use super::names;
 use super::queue::{MOST_WAITING, Queue, Tap};
 use super::writer::{Target, Writer};
 use crate::clock::Clock;
 use crate::config::{AuditConfig, AuditTarget};
-use crate::telemetry::{Drops, TapLayer};
+use crate::telemetry::{Collector, CollectorError, Drops, TapLayer};
 
 /// What the end of the process waits for events to be written.
 const FLUSHING: Duration = Duration::from_secs(2);
@@ -34,6 +35,8 @@ pub enum AuditError {
     File { path: PathBuf, reason: std::io::Error },
     #[error("cannot start threads: {0}")]
     Thread(std::io::Error),
+    #[error("audit: {0}")]
+    Collector(#[from] CollectorError),
 }
 
 /// The open stream; dropped at the end of the process, it writes what still waits.
@@ -44,6 +47,12 @@ pub struct Stream {
     drops: Drops,
     reopen: Arc<AtomicBool>,
     is_ending: Arc<AtomicBool>,
+}
+
+/// Where a stream of its own goes.
+enum Sink {
+    Lines(Target),
+    Collector(Collector),
 }
 
 /// Opens the stream. What is given beside it goes into the log, see [`crate::telemetry::init_logs`].
@@ -62,22 +71,30 @@ pub fn open(
         Stream { queue: None, drops, reopen: Arc::default(), is_ending: Arc::default() };
     let target = match &config.target {
         AuditTarget::Log => return Ok((stream, None)),
-        AuditTarget::Stdout => Target::Stdout,
+        AuditTarget::Stdout => Sink::Lines(Target::Stdout),
+        AuditTarget::Otlp(collector) => Sink::Collector(Collector::new(collector.clone())?),
         AuditTarget::File(path) => {
             let failed = |reason| AuditError::File { path: path.clone(), reason };
-            Target::File(AppendFile::new(path.clone()).map_err(failed)?)
+            Sink::Lines(Target::File(AppendFile::new(path.clone()).map_err(failed)?))
         }
     };
     let (queue, orders) = Queue::new(MOST_WAITING, stream.drops.clone());
-    let writer = Writer {
-        orders,
-        target,
-        drops: stream.drops.clone(),
-        reopen: Arc::clone(&stream.reopen),
-        is_ending: Arc::clone(&stream.is_ending),
-    };
+    let (drops, is_ending) = (stream.drops.clone(), Arc::clone(&stream.is_ending));
     let thread = std::thread::Builder::new().name("audit".to_owned());
-    thread.spawn(move || writer.run()).map_err(AuditError::Thread)?;
+    let started = match target {
+        Sink::Lines(target) => {
+            let reopen = Arc::clone(&stream.reopen);
+            let writer = Writer { orders, target, drops, reopen, is_ending };
+            thread.spawn(move || writer.run())
+        }
+        Sink::Collector(collector) => {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let runtime = runtime.map_err(AuditError::Thread)?;
+            let forwarder = Forwarder { orders, collector, runtime, drops, is_ending };
+            thread.spawn(move || forwarder.run())
+        }
+    };
+    started.map_err(AuditError::Thread)?;
     stream.queue = Some(queue.clone());
     Ok((stream, Some(Tap { queue, clock }.boxed())))
 }

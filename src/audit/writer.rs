@@ -36,6 +36,9 @@ impl Target {
     }
 }
 
+/// The process ends: nothing is waited for any more.
+pub(super) type Ending = Arc<AtomicBool>;
+
 /// What the thread works with.
 pub(super) struct Writer {
     pub orders: Receiver<Order>,
@@ -43,8 +46,7 @@ pub(super) struct Writer {
     pub drops: Drops,
     /// Somebody wants the file opened anew.
     pub reopen: Arc<AtomicBool>,
-    /// The process ends: nothing is waited for any more.
-    pub is_ending: Arc<AtomicBool>,
+    pub is_ending: Ending,
 }
 
 impl Writer {

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::choices::AuditTo;
+use super::collector::{CollectorConfig, Written, collector};
 use super::cookie_key::parse_key;
 use super::raw::RawAudit;
 use super::report::At;
@@ -18,12 +19,13 @@ pub struct AuditConfig {
 }
 
 /// Where security events go.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum AuditTarget {
     /// Among the log lines.
     Log,
     Stdout,
     File(PathBuf),
+    Otlp(CollectorConfig),
 }
 
 /// Turns the section into its configuration.
@@ -45,13 +47,26 @@ pub(super) fn audit(at: &At<'_>, raw: &RawAudit) -> Option<AuditConfig> {
 }
 
 fn target(at: &At<'_>, raw: &RawAudit) -> Option<AuditTarget> {
-    let file_at = at.key("file");
-    match (raw.to, raw.file.as_deref()) {
-        (AuditTo::File, file) => {
-            let path = file_at.required(file, "write where, e.g. \"/var/log/cloakroom/audit\"")?;
+    let written = Written {
+        endpoint: raw.otlp_endpoint.as_deref(),
+        authorization: raw.otlp_authorization.as_deref(),
+        authorization_file: raw.otlp_authorization_file.as_deref(),
+        authorization_env: raw.otlp_authorization_env.as_deref(),
+    };
+    let collector = collector(at, &written, "/v1/logs")?;
+    let (file_at, otlp_at) = (at.key("file"), at.key("otlp_endpoint"));
+    if raw.file.is_some() && raw.to != AuditTo::File {
+        return file_at.fail("is not used", "write to = \"file\", or remove this");
+    }
+    match (raw.to, collector) {
+        (AuditTo::Otlp, Some(collector)) => Some(AuditTarget::Otlp(collector)),
+        (AuditTo::Otlp, None) => otlp_at.missing("write where, e.g. \"http://127.0.0.1:4318\""),
+        (_, Some(_)) => otlp_at.fail("is not used", "write to = \"otlp\", or remove this"),
+        (AuditTo::File, None) => {
+            let mend = "write where, e.g. \"/var/log/cloakroom/audit\"";
+            let path = file_at.required(raw.file.as_deref(), mend)?;
             file_path(&file_at, path).map(AuditTarget::File)
         }
-        (_, Some(_)) => file_at.fail("is not used", "write to = \"file\", or remove this"),
         (AuditTo::Log, None) => Some(AuditTarget::Log),
         (AuditTo::Stdout, None) => Some(AuditTarget::Stdout),
     }

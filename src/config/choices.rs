@@ -17,6 +17,7 @@ pub enum AuditTo {
     Log,
     Stdout,
     File,
+    Otlp,
 }
 
 /// What becomes of calls while the shared store cannot be reached.

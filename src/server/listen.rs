@@ -29,8 +29,8 @@ use crate::edge::{Rates, RequestIds};
 use crate::proxy::{Drain, Pool};
 use crate::secret::Random;
 use crate::store::{Redis, StoreError};
-use crate::telemetry::{Metrics, Refusals};
-use crate::traces::{self, ExportError};
+use crate::telemetry::{CollectorError, Metrics, Refusals};
+use crate::traces;
 
 /// Why the server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -50,7 +50,7 @@ pub enum ServeError {
     #[error("[redis]: {0}")]
     Redis(StoreError),
     #[error(transparent)]
-    Traces(#[from] ExportError),
+    Traces(#[from] CollectorError),
 }
 
 /// A running server.

@@ -3,7 +3,7 @@
 
 use sha2::{Digest as _, Sha256};
 
-use crate::config::{AppConfig, Config, ProviderConfig};
+use crate::config::{AppConfig, AuditTarget, CollectorConfig, Config, ProviderConfig};
 
 /// Of some settings.
 pub type Print = [u8; 32];
@@ -34,8 +34,14 @@ pub fn fixed(config: &Config) -> Vec<(&'static str, Print)> {
     let password = redis.as_ref().and_then(|redis| redis.password.as_ref());
     let password = password.map(|password| Sha256::digest(password.expose()));
     let pseudonyms = audit.pseudonym_key.as_ref().map(|key| Sha256::digest(key.expose()));
-    let collector = tracing.as_ref().and_then(|tracing| tracing.authorization.as_ref());
-    let collector = collector.map(|secret| Sha256::digest(secret.expose()));
+    let shown = |collector: &CollectorConfig| {
+        collector.authorization.as_ref().map(|secret| Sha256::digest(secret.expose()))
+    };
+    let collector = tracing.as_ref().map(|tracing| shown(&tracing.collector));
+    let events = match &audit.target {
+        AuditTarget::Otlp(collector) => shown(collector),
+        _ => None,
+    };
     let settings = [
         ("server.listen", format!("{:?}", server.listen)),
         ("server.tls_cert_file", format!("{}", server.tls.is_some())),
@@ -48,7 +54,7 @@ pub fn fixed(config: &Config) -> Vec<(&'static str, Print)> {
         ("admin", format!("{admin:?}")),
         ("control", format!("{control:?}")),
         ("log", format!("{log:?}")),
-        ("audit", format!("{audit:?}{pseudonyms:?}")),
+        ("audit", format!("{audit:?}{pseudonyms:?}{events:?}")),
         ("tracing", format!("{tracing:?}{collector:?}")),
         ("redis", format!("{redis:?}{password:?}")),
     ];

@@ -1,11 +1,13 @@
 //! Logs, metrics, and the latest refusals, each declared once. Never a query string, a token or a cookie.
 
+mod collector;
 mod drops;
 mod labels;
 mod logs;
 mod metrics;
 mod refusals;
 
+pub use collector::{Collector, CollectorError};
 pub use drops::{DropReason, Drops};
 pub use labels::{
     Answered, ApiTokenResult, BackchannelResult, LoginResult, RefreshResult, ReloadResult,

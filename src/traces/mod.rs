@@ -7,6 +7,6 @@ mod otlp;
 mod queue;
 mod span;
 
-pub use export::{ExportError, Exporter, start};
+pub use export::{Exporter, start};
 pub use queue::Spans;
 pub use span::{Call, Trace};

@@ -205,3 +205,44 @@ async fn calls_go_on_without_a_collector_and_the_last_spans_are_sent_at_the_end(
     }
     until(|| served.log_so_far().contains("spans were lost")).await;
 }
+
+// proves: EL-05
+#[tokio::test(flavor = "multi_thread")]
+async fn security_events_arrive_as_logs_and_those_that_do_not_are_counted() {
+    let op = hostile_op(Clock::system()).await;
+    let collector = Collector::start().await;
+    op.answer_with(Endpoint::Other, Reply::new(200, "text/plain", "ok"));
+    let more = format!(
+        "[audit]\nto = \"otlp\"\notlp_endpoint = \"http://{}\"\n\
+         otlp_authorization = \"Bearer marked-collector\"",
+        collector.address
+    );
+    let busy = Reply::new(503, "text/plain", "").with_header("retry-after", "0");
+    collector.answer_with([busy]);
+    let mut served = Served::start_with(&op, "json", (SESSION, &more)).await;
+    let browser = Browser::new();
+    super::audit::log_in(&mut served, &op, &browser).await;
+    let arrived = |event: &str| collector.logs().into_iter().find(|log| log.event == event);
+    until(|| arrived("login_succeeded").is_some()).await;
+    let log = arrived("login_succeeded").unwrap();
+    let get =
+        |key: &str| log.attributes.iter().find(|(name, _)| name == key).map(|(_, value)| value);
+    assert!(get("user").is_some_and(|user| !user.contains("alice")), "{log:?}");
+    assert!(get("request_id").is_some() && get("session").is_some(), "{log:?}");
+
+    // One that refuses costs the events that it refuses, which are counted; what comes last is sent at the end.
+    collector.answer_with([Reply::new(400, "text/plain", "")]);
+    assert_eq!(served.send(&browser, "GET", "/api/x", &LINK).await.status, 403);
+    let line = "cloakroom_audit_dropped_total{reason=\"WriteFailed\"} 1";
+    let url = format!("{}/metrics", served.admin);
+    while !Browser::new().get(&url).await.body.contains(line) {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(served.send(&browser, "POST", "/logout", &FETCH).await.status, 200);
+    served.signal("TERM");
+    until(|| arrived("logged_out").is_some()).await;
+    let all = collector.authorizations();
+    assert!(all.iter().all(|one| one.as_deref() == Some("Bearer marked-collector")), "{all:?}");
+    let (log, _) = served.logs();
+    assert!(!log.contains("marked-collector") && !log.contains("\"event\":\"login_succeeded\""));
+}

@@ -1,4 +1,4 @@
-//! A collector of traces: takes OTLP over HTTP as JSON, decodes it strictly, and can be slow, away, or content with a part.
+//! A collector of traces and logs: takes OTLP over HTTP as JSON, decodes it strictly, and can be slow, away, or content with a part.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -20,6 +20,36 @@ struct ExportRequest {
 struct ResourceSpans {
     resource: Resource,
     scope_spans: Vec<ScopeSpans>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct LogsRequest {
+    resource_logs: Vec<ResourceLogs>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct ResourceLogs {
+    resource: Resource,
+    scope_logs: Vec<ScopeLogs>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct ScopeLogs {
+    scope: Scope,
+    log_records: Vec<WireLog>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct WireLog {
+    time_unix_nano: String,
+    severity_number: u8,
+    severity_text: String,
+    body: AnyValue,
+    attributes: Vec<Attribute>,
 }
 
 #[derive(Deserialize)]
@@ -70,11 +100,22 @@ struct Attribute {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[serde(deny_unknown_fields)]
 enum AnyValue {
-    StringValue(String),
+    #[serde(rename = "stringValue")]
+    Text(String),
     /// 64 bits: a text in JSON.
-    IntValue(String),
+    #[serde(rename = "intValue")]
+    Number(String),
+    #[serde(rename = "boolValue")]
+    Flag(bool),
+}
+
+/// A log record, decoded and checked: its body, and its attributes.
+#[derive(Clone, Debug)]
+pub struct Log {
+    pub event: String,
+    pub attributes: Vec<(String, String)>,
 }
 
 /// A span, decoded and checked.
@@ -100,6 +141,7 @@ impl Span {
 #[derive(Default)]
 struct State {
     spans: Vec<Span>,
+    logs: Vec<Log>,
     bodies: Vec<String>,
     authorizations: Vec<Option<String>>,
     /// What is answered next; then 200 again.
@@ -129,6 +171,11 @@ impl Collector {
         self.state.lock().unwrap().spans.clone()
     }
 
+    /// The log records that came in.
+    pub fn logs(&self) -> Vec<Log> {
+        self.state.lock().unwrap().logs.clone()
+    }
+
     /// The bodies of all requests, refused ones too.
     pub fn bodies(&self) -> Vec<String> {
         self.state.lock().unwrap().bodies.clone()
@@ -152,16 +199,41 @@ impl Drop for Collector {
 }
 
 fn take(state: &mut State, request: &Request) -> Reply {
-    assert_eq!((request.method.as_str(), request.path.as_str()), ("POST", "/v1/traces"));
+    assert_eq!(request.method, "POST");
     assert_eq!(request.header("content-type"), Some("application/json"));
     state.bodies.push(request.body.clone());
     state.authorizations.push(request.header("authorization").map(str::to_owned));
-    let decoded = decode(&request.body);
+    let (mut spans, mut logs) = (Vec::new(), Vec::new());
+    match request.path.as_str() {
+        "/v1/traces" => spans = decode(&request.body),
+        "/v1/logs" => logs = decode_logs(&request.body),
+        other => panic!("nobody sends to {other}"),
+    }
     let reply = state.replies.pop_front();
     if reply.as_ref().is_none_or(|reply| reply.status == 200) {
-        state.spans.extend(decoded);
+        state.spans.extend(spans);
+        state.logs.extend(logs);
     }
     reply.unwrap_or_else(|| Reply::new(200, "application/json", "{}"))
+}
+
+fn decode_logs(body: &str) -> Vec<Log> {
+    let request: LogsRequest = serde_json::from_str(body).unwrap();
+    let mut logs = Vec::new();
+    for ResourceLogs { resource, scope_logs } in request.resource_logs {
+        assert!(pairs(resource.attributes).iter().any(|(key, _)| key == "service.name"));
+        for ScopeLogs { scope, log_records } in scope_logs {
+            assert!(!scope.version.is_empty() && scope.name == "cloakroom.audit");
+            for record in log_records {
+                assert!(record.time_unix_nano.parse::<u64>().unwrap() > 1_600_000_000_000_000_000);
+                let severity = (record.severity_number, record.severity_text.as_str());
+                assert!(matches!(severity, (9, "INFO") | (13, "WARN")), "{severity:?}");
+                let AnyValue::Text(event) = record.body else { panic!("no text") };
+                logs.push(Log { event, attributes: pairs(record.attributes) });
+            }
+        }
+    }
+    logs
 }
 
 /// Decodes a request as the protocol has it.
@@ -208,8 +280,9 @@ fn checked(span: WireSpan) -> Span {
 
 fn pairs(attributes: Vec<Attribute>) -> Vec<(String, String)> {
     let value = |value| match value {
-        AnyValue::StringValue(text) => text,
-        AnyValue::IntValue(number) => number.parse::<i64>().unwrap().to_string(),
+        AnyValue::Text(text) => text,
+        AnyValue::Number(number) => number.parse::<i64>().unwrap().to_string(),
+        AnyValue::Flag(flag) => flag.to_string(),
     };
     let mut pairs: Vec<(String, String)> =
         attributes.into_iter().map(|attribute| (attribute.key, value(attribute.value))).collect();
