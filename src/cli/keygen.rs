@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 
 use crate::clock::Clock;
+use crate::config::ClientKey;
 use crate::secret::{Random, Secret};
 
 /// Options of `cloakroom keygen`.
@@ -28,7 +29,26 @@ enum What {
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
     },
+    /// A client's key for `auth_method = "private_key_jwt"`: P-256, in PEM. Prints its public half, to be registered.
+    #[command(after_long_help = CLIENT)]
+    Client {
+        /// The new file, which only its owner can read. An existing file is left alone.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
 }
+
+const CLIENT: &str = "\
+Register the printed keys (a JWK Set) at the authorization server, or better
+their address, PUBLIC_URL/.well-known/jwks.json, so that it finds the next one
+by itself. To rotate:
+
+  1. Make a key, and name it in `next_client_key_file`: it is shown from then on.
+  2. Some minutes later, when the server has it, let the two keys change places:
+     `client_key_file` is the new one, `next_client_key_file` the old one.
+  3. Remove the old one.
+
+A running server takes each step by itself, or at once on SIGHUP.";
 
 const ROTATION: &str = "\
 Rotating the cookie key takes three steps and logs nobody out.
@@ -51,6 +71,7 @@ sealed. An id names one key for ever.";
 pub fn run(args: &KeygenArgs) -> ExitCode {
     match &args.what {
         What::Cookie { out } => cookie(out.as_deref(), &Clock::system(), &Random::system()),
+        What::Client { out } => client(out),
     }
 }
 
@@ -70,18 +91,47 @@ fn cookie(out: Option<&Path>, clock: &Clock, random: &Random) -> ExitCode {
         return ExitCode::SUCCESS;
     };
     if let Err(error) = write_new(path, &key) {
-        let why = match error.kind() {
-            io::ErrorKind::AlreadyExists => "it exists, and a key is never overwritten".to_owned(),
-            kind => kind.to_string(),
-        };
-        eprintln!("cannot write {}: {why}; name a new file", path.display());
-        return ExitCode::FAILURE;
+        return not_written(path, &error);
     }
     println!("{{ id = \"{id}\", file = {:?} }}", path.display().to_string());
     eprintln!(
         "written; add the line above to session.keys (`cloakroom keygen cookie --help` says where)"
     );
     ExitCode::SUCCESS
+}
+
+#[expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "the public key is the output, the rest is for people"
+)]
+fn client(path: &Path) -> ExitCode {
+    let made = ClientKey::generate().and_then(|pem| {
+        let key = ClientKey::parse(&pem, false).ok()?;
+        Some((pem, serde_json::json!({ "keys": [key.public()] })))
+    });
+    let Some((pem, public)) = made else {
+        eprintln!("the operating system gives no randomness");
+        return ExitCode::FAILURE;
+    };
+    if let Err(error) = write_new(path, &pem) {
+        return not_written(path, &error);
+    }
+    println!("{public}");
+    eprintln!(
+        "written; set auth_method = \"private_key_jwt\" and client_key_file, and register the keys above (`cloakroom keygen client --help`)"
+    );
+    ExitCode::SUCCESS
+}
+
+#[expect(clippy::print_stderr, reason = "for people")]
+fn not_written(path: &Path, error: &io::Error) -> ExitCode {
+    let why = match error.kind() {
+        io::ErrorKind::AlreadyExists => "it exists, and a key is never overwritten".to_owned(),
+        kind => kind.to_string(),
+    };
+    eprintln!("cannot write {}: {why}; name a new file", path.display());
+    ExitCode::FAILURE
 }
 
 /// `create_new` neither overwrites nor follows a link that somebody planted; the mode is set before the first byte.

@@ -45,6 +45,15 @@ pub enum SessionStore {
 pub enum ClientAuthMethod {
     ClientSecretBasic,
     ClientSecretPost,
+    PrivateKeyJwt,
+}
+
+/// Whom a client assertion names as its audience.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AssertionAudience {
+    Issuer,
+    TokenEndpoint,
 }
 
 /// Whether authorization requests are pushed to the server (RFC 9126) instead of travelling in the browser's address.

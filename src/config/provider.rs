@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use super::choices::ClientAuthMethod;
+use super::client_key::client_assertion;
 use super::cookie_key::is_placeholder;
 use super::origin::{parse_endpoint, parse_forward_proxy, parse_issuer};
 use super::quantity::{DAY, MINUTE, duration};
@@ -33,7 +35,7 @@ pub(super) fn provider(
     let client_id = client_at
         .required(raw.client_id.as_ref(), "write the id of the client registered for this app")
         .and_then(|text| client_at.take(parse_plain(text)));
-    let client_secret = client_secret(at, raw);
+    let (client_key, client_secret) = (client_assertion(at, raw), client_secret(at, raw));
     let scopes = scopes(&at.key("scopes"), &raw.scopes);
     let url =
         |name, text: &Option<String>| optional(&at.key(name), text.as_deref(), parse_endpoint);
@@ -42,8 +44,7 @@ pub(super) fn provider(
     let ca_at = at.key("ca_file");
     let ca_file = raw.ca_file.as_deref().map(|path| ca_file(&ca_at, path).ok_or(Noted)).transpose();
     let proxy = optional(&at.key("proxy"), raw.proxy.as_deref(), parse_forward_proxy);
-    let resolve = resolve(&at.key("resolve"), &raw.resolve);
-    let tenants = tenants(at, raw);
+    let (resolve, tenants) = (resolve(&at.key("resolve"), &raw.resolve), tenants(at, raw));
     let params = authorize_params(&at.key("authorize_params"), &raw.authorize_params);
     let algorithms = algorithms(&at.key("algorithms"), &raw.algorithms);
     let clock_skew = duration(&at.key("clock_skew"), &raw.clock_skew, 0..=5 * MINUTE);
@@ -62,6 +63,7 @@ pub(super) fn provider(
         issuer: issuer?,
         client_id: client_id?,
         client_secret: client_secret?,
+        client_key: client_key?,
         auth_method: raw.auth_method,
         pushed_requests: raw.pushed_requests,
         response_mode: raw.response_mode,
@@ -99,7 +101,11 @@ fn optional<T>(
     text.map(|text| at.take(parse(text)).ok_or(Noted)).transpose()
 }
 
+/// Empty with a key.
 fn client_secret(at: &At<'_>, raw: &RawProvider) -> Option<Secret<String>> {
+    if raw.auth_method == ClientAuthMethod::PrivateKeyJwt {
+        return Some(Secret::from(""));
+    }
     let ways = Ways {
         value: ("client_secret", raw.client_secret.as_deref()),
         file: ("client_secret_file", raw.client_secret_file.as_deref()),

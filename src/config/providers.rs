@@ -30,7 +30,15 @@ impl AppConfig {
         let secret = |one: &'_ ProviderConfig| one.client_secret.expose().clone();
         self.providers.iter().enumerate().find_map(|(index, one)| {
             let is_same = |other: &&ProviderConfig| {
-                constant_time_eq(secret(other).as_bytes(), secret(one).as_bytes())
+                let key = |one: &ProviderConfig| {
+                    one.client_key.as_ref().map(|own| own.key.id().to_owned())
+                };
+                match (key(one), key(other)) {
+                    (None, None) => {
+                        constant_time_eq(secret(other).as_bytes(), secret(one).as_bytes())
+                    }
+                    (one, other) => one == other,
+                }
             };
             let other = self.providers.iter().take(index).find(is_same)?;
             Some((other.id.as_str(), one.id.as_str()))

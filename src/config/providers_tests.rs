@@ -59,6 +59,7 @@ fn an_entry_of_several_apps_has_them_too_and_variables_reach_into_the_list() {
     assert_eq!(config.apps[0].providers[1].client_id, "from-outside");
 }
 
+// proves: CA-07
 #[test]
 fn one_secret_at_two_servers_is_noticed_wherever_it_comes_from() {
     let text = with(BOTH).replace("another-secret-of-this-client", "secret-of-the-client");

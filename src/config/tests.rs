@@ -899,3 +899,19 @@ fn a_token_for_an_api_says_for_which(#[case] lines: &[(&str, &str)], #[case] wro
     let found = problems(LEAST, &[], &set);
     assert!(found.len() == 1 && found[0].contains(&format!("routes.0.{wrong}")), "{found:?}");
 }
+
+// proves: CA-01
+#[rstest]
+#[case(&[("auth_method", "private_key_jwt")], "client_secret", "is not used with a key")]
+#[case(&[("client_key_file", "/x")], "client_key_file", "is not used")]
+fn a_client_has_a_secret_or_a_key(
+    #[case] lines: &[(&str, &str)],
+    #[case] key: &str,
+    #[case] wrong: &str,
+) {
+    let keys: Vec<(String, &str)> =
+        lines.iter().map(|(key, value)| (format!("provider.{key}"), *value)).collect();
+    let set: Vec<(&str, &str)> = keys.iter().map(|(key, value)| (key.as_str(), *value)).collect();
+    let found = problems(LEAST, &[], &set);
+    assert!(found.len() == 1 && found[0].contains(key) && found[0].contains(wrong), "{found:?}");
+}

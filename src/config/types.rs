@@ -15,6 +15,7 @@ use super::choices::{
     ResponseMode, Retry, Revoke, SessionStore, TokenSource,
 };
 use super::claim_rules::ClaimRules;
+use super::client_key::ClientAssertion;
 use super::token_target::TokenTarget;
 use super::tracing::TracingConfig;
 use super::trust::Trust;
@@ -153,7 +154,10 @@ pub struct ProviderConfig {
     /// Compared as a string, never normalised.
     pub issuer: String,
     pub client_id: String,
+    /// Empty with a key.
     pub client_secret: Secret<String>,
+    /// With `private_key_jwt`.
+    pub client_key: Option<ClientAssertion>,
     pub auth_method: ClientAuthMethod,
     pub pushed_requests: PushedRequests,
     pub response_mode: ResponseMode,

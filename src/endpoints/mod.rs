@@ -5,6 +5,7 @@ pub mod backchannel_logout;
 mod call;
 pub mod callback;
 pub mod callback_post;
+pub mod client_jwks;
 pub mod events;
 mod first_record;
 mod form;

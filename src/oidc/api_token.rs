@@ -38,7 +38,8 @@ impl Provider {
         target: &TokenTarget,
     ) -> Result<ApiToken, OidcError> {
         let metadata = self.metadata().await?;
-        let form = token_request::exchange(&self.config, subject, target);
+        let proof = self.proof(&metadata);
+        let form = token_request::exchange(self.client(proof.as_ref()), subject, target);
         let (answer, asked_at) = self.asked_token(&metadata, &form).await?;
         let token = self.token_of(&answer, asked_at)?;
         check_issued_type(&answer)?;
@@ -51,7 +52,8 @@ impl Provider {
     /// The server is unavailable, or does not give one.
     pub async fn client_token(&self, target: &TokenTarget) -> Result<ApiToken, OidcError> {
         let metadata = self.metadata().await?;
-        let form = token_request::client_credentials(&self.config, target);
+        let proof = self.proof(&metadata);
+        let form = token_request::client_credentials(self.client(proof.as_ref()), target);
         let (answer, asked_at) = self.asked_token(&metadata, &form).await?;
         self.token_of(&answer, asked_at)
     }
@@ -63,7 +65,8 @@ impl Provider {
     pub async fn introspect(&self, token: &Secret<String>) -> Result<Option<ApiToken>, OidcError> {
         let metadata = self.metadata().await?;
         let endpoint = metadata.introspection.as_ref().ok_or(OidcError::IntrospectionMissing)?;
-        let form = token_request::introspection(&self.config, token);
+        let proof = self.proof(&metadata);
+        let form = token_request::introspection(self.client(proof.as_ref()), token);
         let wanted = self.config.introspection;
         let accept = introspection::accept(wanted);
         let authorization = form.authorization.as_ref();

@@ -9,10 +9,11 @@ use super::jws::{Kind, Unverified};
 use super::key_cache::Asker;
 use super::logout_token::LogoutToken;
 use super::metadata::Metadata;
-use super::token_request::Form;
+use super::token_request::{Client, Form};
 use super::token_response::{self, Granted, TokenSet};
 use super::userinfo::{self, Userinfo};
-use super::{CodeExchange, Provider};
+use super::{CodeExchange, Provider, client_assertion};
+use crate::config::AssertionAudience;
 use crate::secret::Secret;
 
 impl Provider {
@@ -25,6 +26,22 @@ impl Provider {
         let metadata = self.metadata().await?;
         self.keys.keys(&self.http, &metadata.jwks).await?;
         Ok(metadata)
+    }
+
+    /// What shows that we are the client, where that is made anew for each request to this server.
+    pub(super) fn proof(&self, metadata: &Metadata) -> Option<Secret<String>> {
+        let own = self.config.client_key.as_ref()?;
+        let audience = match own.audience {
+            AssertionAudience::Issuer => self.config.issuer.as_str(),
+            AssertionAudience::TokenEndpoint => metadata.token.as_str(),
+        };
+        let by = (self.clock.now(), &self.random);
+        client_assertion::made(own, &self.config.client_id, audience, by)
+    }
+
+    /// The client, as it shows itself in a form.
+    pub(super) fn client<'a>(&'a self, assertion: Option<&'a Secret<String>>) -> Client<'a> {
+        Client { config: &self.config, assertion }
     }
 
     pub(super) async fn tokens(

@@ -84,7 +84,9 @@ impl Provider {
         let keys = self.keys.keys(&self.http, &metadata.jwks).await;
         let verifier = Secret::from(MADE_UP_VERIFIER);
         let redirect_uri = self.redirect_uri.as_str();
-        let form = token_request::code(&self.config, MADE_UP_CODE, redirect_uri, &verifier);
+        let proof = self.proof(&metadata);
+        let client = self.client(proof.as_ref());
+        let form = token_request::code(client, MADE_UP_CODE, redirect_uri, &verifier);
         let asked =
             self.http.post_form(&metadata.token, &form.body, form.authorization.as_ref()).await;
         Examination {
@@ -115,6 +117,7 @@ fn facts(
     let auth_method = match auth_method {
         ClientAuthMethod::ClientSecretBasic => "client_secret_basic",
         ClientAuthMethod::ClientSecretPost => "client_secret_post",
+        ClientAuthMethod::PrivateKeyJwt => "private_key_jwt",
     };
     let lists = |name: &str| document.get(name).and_then(Value::as_array);
     let has = |name: &str, wanted: &str| Some(lists(name)?.iter().any(|value| value == wanted));

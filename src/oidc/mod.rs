@@ -6,6 +6,7 @@
 mod api_token;
 mod authorization;
 mod checked;
+mod client_assertion;
 mod discovery;
 mod end_session;
 mod error;
@@ -48,7 +49,7 @@ use self::key_cache::KeyCache;
 use self::metadata::Metadata;
 use crate::clock::Clock;
 use crate::config::{ProviderConfig, PushedRequests, ResponseMode};
-use crate::secret::Secret;
+use crate::secret::{Random, Secret};
 
 /// One authorization server, as one client of it.
 #[derive(Debug)]
@@ -61,6 +62,7 @@ pub struct Provider {
     http: Http,
     discovery: Discovery,
     keys: KeyCache,
+    random: Random,
 }
 
 /// A code to be exchanged, with what its login attempt remembers.
@@ -108,6 +110,7 @@ impl Provider {
             http: Http::new(&config)?,
             discovery: Discovery::new(&config, issuer.clone(), clock.clone())?,
             keys: KeyCache::new(clock.clone()),
+            random: Random::system(),
             issuer,
             config,
             clock,
@@ -143,11 +146,20 @@ impl Provider {
             return Ok(authorization::url(endpoint, client, request));
         }
         let pushed_to = metadata.pushed.as_ref().ok_or(OidcError::PushInvalid)?;
-        let form =
-            token_request::pushed(&self.config, pushed::parameters(endpoint, client, request));
+        let proof = self.proof(&metadata);
+        let form = token_request::pushed(
+            self.client(proof.as_ref()),
+            pushed::parameters(endpoint, client, request),
+        );
         let answer = self.http.post_form(pushed_to, &form.body, form.authorization.as_ref()).await;
         let reference = pushed::parse(&answer.map_err(|_| OidcError::PushUnavailable)?)?;
         Ok(pushed::url(endpoint, &self.config.client_id, &reference))
+    }
+
+    /// The public keys by which the server knows the client, this one's and the next one's; none with a secret.
+    pub fn client_keys(&self) -> impl Iterator<Item = &serde_json::Value> {
+        let own = self.config.client_key.iter();
+        own.flat_map(|own| std::iter::once(&own.key).chain(&own.next)).map(|key| key.public())
     }
 
     /// Whether the server is asked to answer logins by a form.
@@ -165,8 +177,13 @@ impl Provider {
     pub async fn exchange(&self, exchange: CodeExchange<'_>) -> Result<Login, OidcError> {
         let metadata = self.ready().await?;
         let redirect_uri = self.redirect_uri.as_str();
-        let form =
-            token_request::code(&self.config, exchange.code, redirect_uri, exchange.verifier);
+        let proof = self.proof(&metadata);
+        let form = token_request::code(
+            self.client(proof.as_ref()),
+            exchange.code,
+            redirect_uri,
+            exchange.verifier,
+        );
         let tokens = self.tokens(&metadata, &form).await?;
         let id_token = tokens.id_token.as_ref().ok_or(IdTokenFault::Missing)?;
         let mut claims = self.verified(&metadata, id_token, &tokens.access_token).await?;
@@ -184,7 +201,8 @@ impl Provider {
         expected: &RefreshExpectation,
     ) -> Result<TokenSet, OidcError> {
         let metadata = self.ready().await?;
-        let form = token_request::refresh(&self.config, refresh_token);
+        let proof = self.proof(&metadata);
+        let form = token_request::refresh(self.client(proof.as_ref()), refresh_token);
         let tokens = self.tokens(&metadata, &form).await?;
         if let Some(id_token) = &tokens.id_token {
             let claims = self.verified(&metadata, id_token, &tokens.access_token).await?;
@@ -197,7 +215,8 @@ impl Provider {
     pub async fn revoke(&self, token: &Secret<String>, hint: &str) -> Result<(), OidcError> {
         let metadata = self.metadata().await?;
         let Some(endpoint) = &metadata.revocation else { return Ok(()) };
-        let form = token_request::revocation(&self.config, token, hint);
+        let proof = self.proof(&metadata);
+        let form = token_request::revocation(self.client(proof.as_ref()), token, hint);
         let answer = self.http.post_form(endpoint, &form.body, form.authorization.as_ref()).await;
         revocation::parse(&answer.map_err(|_| OidcError::RevocationUnavailable)?)
     }

@@ -17,6 +17,7 @@ pub(super) fn provider_config(issuer: &str) -> ProviderConfig {
         issuer: issuer.to_owned(),
         client_id: "web".to_owned(),
         client_secret: Secret::from("the-secret"),
+        client_key: None,
         auth_method: ClientAuthMethod::ClientSecretBasic,
         pushed_requests: PushedRequests::WhenRequired,
         response_mode: ResponseMode::Query,

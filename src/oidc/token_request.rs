@@ -4,8 +4,16 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use super::client_assertion;
 use crate::config::{ClientAuthMethod, ProviderConfig, TokenTarget};
 use crate::secret::Secret;
+
+/// The client, and what shows that we are it where that is made anew for each request.
+#[derive(Clone, Copy)]
+pub(super) struct Client<'a> {
+    pub(super) config: &'a ProviderConfig,
+    pub(super) assertion: Option<&'a Secret<String>>,
+}
 
 /// A form, ready to be posted.
 #[derive(Debug)]
@@ -17,13 +25,13 @@ pub(super) struct Form {
 
 /// Exchanges `code`; `redirect_uri` is the one of the authorization request, byte by byte (CB-07).
 pub(super) fn code(
-    config: &ProviderConfig,
+    client: Client<'_>,
     code: &str,
     redirect_uri: &str,
     verifier: &Secret<String>,
 ) -> Form {
     form(
-        config,
+        client,
         &[
             ("grant_type", "authorization_code"),
             ("code", code),
@@ -34,21 +42,17 @@ pub(super) fn code(
 }
 
 /// Refreshes. No `scope`: the grant's own stays, nothing wider is asked for (RF-10).
-pub(super) fn refresh(config: &ProviderConfig, token: &Secret<String>) -> Form {
-    form(config, &[("grant_type", "refresh_token"), ("refresh_token", token.expose())])
+pub(super) fn refresh(client: Client<'_>, token: &Secret<String>) -> Form {
+    form(client, &[("grant_type", "refresh_token"), ("refresh_token", token.expose())])
 }
 
 /// Revokes `token`; `hint` is `refresh_token` or `access_token`.
-pub(super) fn revocation(config: &ProviderConfig, token: &Secret<String>, hint: &str) -> Form {
-    form(config, &[("token", token.expose()), ("token_type_hint", hint)])
+pub(super) fn revocation(client: Client<'_>, token: &Secret<String>, hint: &str) -> Form {
+    form(client, &[("token", token.expose()), ("token_type_hint", hint)])
 }
 
 /// Exchanges an access token for one for another API (RFC 8693 §2.1).
-pub(super) fn exchange(
-    config: &ProviderConfig,
-    subject: &Secret<String>,
-    target: &TokenTarget,
-) -> Form {
+pub(super) fn exchange(client: Client<'_>, subject: &Secret<String>, target: &TokenTarget) -> Form {
     const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
     let scope = target.scopes.join(" ");
     let mut fields = vec![
@@ -58,15 +62,15 @@ pub(super) fn exchange(
         ("requested_token_type", ACCESS_TOKEN),
     ];
     fields.extend(aim(target, &scope));
-    form(config, &fields)
+    form(client, &fields)
 }
 
 /// Asks for a token of the client's own.
-pub(super) fn client_credentials(config: &ProviderConfig, target: &TokenTarget) -> Form {
+pub(super) fn client_credentials(client: Client<'_>, target: &TokenTarget) -> Form {
     let scope = target.scopes.join(" ");
     let mut fields = vec![("grant_type", "client_credentials")];
     fields.extend(aim(target, &scope));
-    form(config, &fields)
+    form(client, &fields)
 }
 
 /// What says for which API a token is wanted.
@@ -78,26 +82,33 @@ fn aim<'a>(target: &'a TokenTarget, scope: &'a str) -> impl Iterator<Item = (&'a
 }
 
 /// Asks about an access token (RFC 7662 §2.1).
-pub(super) fn introspection(config: &ProviderConfig, token: &Secret<String>) -> Form {
-    form(config, &[("token", token.expose()), ("token_type_hint", "access_token")])
+pub(super) fn introspection(client: Client<'_>, token: &Secret<String>) -> Form {
+    form(client, &[("token", token.expose()), ("token_type_hint", "access_token")])
 }
 
 /// Pushes an authorization request. The client shows its credential as at the token endpoint, and names itself once.
-pub(super) fn pushed(config: &ProviderConfig, parameters: Vec<(String, String)>) -> Form {
-    let in_form = config.auth_method == ClientAuthMethod::ClientSecretPost;
+pub(super) fn pushed(client: Client<'_>, parameters: Vec<(String, String)>) -> Form {
+    let in_form = client.config.auth_method != ClientAuthMethod::ClientSecretBasic;
     let fields: Vec<(&str, &str)> = parameters
         .iter()
         .map(|(name, value)| (name.as_str(), value.as_str()))
         .filter(|(name, _)| !(in_form && *name == "client_id"))
         .collect();
-    form(config, &fields)
+    form(client, &fields)
 }
 
-fn form(config: &ProviderConfig, fields: &[(&str, &str)]) -> Form {
+fn form(client: Client<'_>, fields: &[(&str, &str)]) -> Form {
     let mut body = form_urlencoded::Serializer::new(String::new());
     body.extend_pairs(fields);
+    let config = client.config;
     let authorization = match config.auth_method {
         ClientAuthMethod::ClientSecretBasic => Some(basic(config)),
+        ClientAuthMethod::PrivateKeyJwt => {
+            body.append_pair("client_id", &config.client_id)
+                .append_pair("client_assertion_type", client_assertion::TYPE)
+                .append_pair("client_assertion", client.assertion.map_or("", |made| made.expose()));
+            None
+        }
         ClientAuthMethod::ClientSecretPost => {
             body.append_pair("client_id", &config.client_id)
                 .append_pair("client_secret", config.client_secret.expose());
@@ -124,13 +135,18 @@ mod tests {
         form_urlencoded::parse(form.body.expose().as_bytes()).into_owned().collect()
     }
 
-    // proves: CB-07, RF-01
+    // proves: CA-03, CB-07, RF-01
     #[test]
     fn basic_authentication_encodes_both_parts_first() {
         let mut config = provider_config("https://op.example.com");
         config.client_id = "a:b c".to_owned();
         config.client_secret = Secret::from("p%+é:&=");
-        let form = code(&config, "the&code", "https://app/cb?x=1", &Secret::from("v"));
+        let form = code(
+            Client { config: &config, assertion: None },
+            "the&code",
+            "https://app/cb?x=1",
+            &Secret::from("v"),
+        );
         let header = form.authorization.as_ref().unwrap().expose().clone();
         let decoded = STANDARD.decode(header.strip_prefix("Basic ").unwrap()).unwrap();
         assert_eq!(decoded, b"a%3Ab+c:p%25%2B%C3%A9%3A%26%3D");
@@ -152,7 +168,7 @@ mod tests {
     fn post_authentication_sends_the_secret_in_the_form_and_a_refresh_asks_for_no_scope() {
         let mut config = provider_config("https://op.example.com");
         config.auth_method = ClientAuthMethod::ClientSecretPost;
-        let form = refresh(&config, &Secret::from("r/t+"));
+        let form = refresh(Client { config: &config, assertion: None }, &Secret::from("r/t+"));
         assert!(form.authorization.is_none());
         let own = |(n, v): (&str, &str)| (n.to_owned(), v.to_owned());
         assert_eq!(
@@ -170,7 +186,10 @@ mod tests {
     #[test]
     fn a_form_does_not_print_its_secrets() {
         let config = provider_config("https://op.example.com");
-        let form = format!("{:?}", refresh(&config, &Secret::from("token-value")));
+        let form = format!(
+            "{:?}",
+            refresh(Client { config: &config, assertion: None }, &Secret::from("token-value"))
+        );
         assert!(!form.contains("token-value") && !form.contains("Basic"), "{form}");
     }
 }

@@ -253,8 +253,8 @@ fn said(facts: &Facts, tell: &mut impl FnMut(Finding)) {
     if facts.auth_method == Some(false) {
         tell(warning(
             "auth_method",
-            "it does not list the configured way to show the client's secret",
-            "set provider.auth_method to client_secret_basic or client_secret_post",
+            "it does not list the configured way to show that we are the client",
+            "set provider.auth_method to client_secret_basic, client_secret_post or private_key_jwt",
         ));
     }
     if !facts.end_session {

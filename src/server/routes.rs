@@ -11,8 +11,8 @@ use super::app::App;
 use super::worker::Worker;
 use crate::edge::{Code, Problem, client_key};
 use crate::endpoints::{
-    Call, backchannel_logout, callback, callback_post, events, logged_out, login, logout,
-    logout_continue, own_sessions, refresh, session,
+    Call, backchannel_logout, callback, callback_post, client_jwks, events, logged_out, login,
+    logout, logout_continue, own_sessions, refresh, session,
 };
 use crate::proxy::{NormalPath, asks_for_websocket};
 use crate::tokens::{OneProvider, Providers};
@@ -21,7 +21,7 @@ use crate::tokens::{OneProvider, Providers};
 pub type Refused = (Problem, Vec<String>);
 
 /// The own endpoints, below `base_path`.
-const OWN: [&str; 10] = [
+const OWN: [&str; 11] = [
     "/login",
     "/callback",
     "/session",
@@ -32,6 +32,7 @@ const OWN: [&str; 10] = [
     "/logout/continue",
     "/logged-out",
     "/backchannel-logout",
+    "/.well-known/jwks.json",
 ];
 
 /// Hands the request to its handler.
@@ -89,18 +90,24 @@ pub async fn route(
         ("POST", "/backchannel-logout") => {
             boxed(backchannel_logout::answer(call, body, &app.backchannel, came_to)).await
         }
+        ("GET" | "HEAD", "/.well-known/jwks.json") => client_jwks::answer(&app.providers),
         ("GET", "/logged-out") => Ok(logged_out::answer(&app.landing.signed_out_url)),
-        (_, "/session") => Err(Problem::new(Code::MethodNotAllowed).with_allow("GET, HEAD")),
-        (_, "/sessions") => Err(Problem::new(Code::MethodNotAllowed).with_allow("GET, DELETE")),
-        (_, "/login" | "/callback" | "/events" | "/logout/continue" | "/logged-out") => {
-            Err(Problem::new(Code::MethodNotAllowed).with_allow("GET"))
-        }
-        (_, "/refresh" | "/logout" | "/backchannel-logout") => {
-            Err(Problem::new(Code::MethodNotAllowed).with_allow("POST"))
+        (_, own) if OWN.contains(&own) => {
+            Err(Problem::new(Code::MethodNotAllowed).with_allow(allowed(own)))
         }
         _ => return api::answer(call, app, worker, path, body).await,
     };
     answer.map_err(|problem| (problem, Vec::new()))
+}
+
+/// The methods of an own endpoint.
+fn allowed(own: &str) -> &'static str {
+    match own {
+        "/session" | "/.well-known/jwks.json" => "GET, HEAD",
+        "/sessions" => "GET, DELETE",
+        "/refresh" | "/logout" | "/backchannel-logout" => "POST",
+        _ => "GET",
+    }
 }
 
 /// Where an authorization server's answer or logout token came to, and whose place that is. Of several each has its own below

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 const DOCUMENT: &str = "docs/requirements-coverage.md";
 const SOURCES: [&str; 3] = ["src", "tests/it", "spa-example/e2e"];
 /// The groups and their sizes, so that no row gets lost.
-const GROUPS: [(&str, usize); 12] = [
+const GROUPS: [(&str, usize); 13] = [
     ("AR", 21),
     ("CB", 15),
     ("ID", 23),
@@ -18,14 +18,14 @@ const GROUPS: [(&str, usize); 12] = [
     ("LO", 19),
     ("KM", 9),
     ("EL", 9),
+    ("CA", 12),
     ("FA", 16),
 ];
 /// Groups of which any row may wait for its work, and the other rows that may: a claimed row that loses its tests fails.
 const LATER_GROUPS: [&str; 1] = ["FA-"];
-const LATER: [&str; 10] =
-    ["AR-16", "AR-18", "AR-20", "CB-12", "CB-13", "KM-06", "PX-19", "PX-20", "PX-21", "PX-22"];
+const LATER: [&str; 4] = ["AR-18", "CB-13", "CA-09", "KM-06"];
 /// Rows that were decided against.
-const LEFT_OUT: [&str; 6] = ["AR-13", "AR-19", "ID-20", "CS-08", "LO-17", "LO-18"];
+const LEFT_OUT: [&str; 7] = ["AR-13", "AR-19", "ID-20", "CA-08", "CS-08", "LO-17", "LO-18"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -151,14 +151,14 @@ fn the_coverage_document_names_tests_that_exist_for_every_claimed_row() {
 #[test]
 fn only_listed_rows_may_lack_a_test_and_only_for_the_reason_listed() {
     for (row, says, expected) in [
-        ("CB-12", "later", true),
+        ("CB-13", "later", true),
         ("RF-13", "later", false),
         ("AR-13", "left out: sites send users to the app", true),
         ("CK-05", "later", false),
         ("CK-05", "left out: too hard", false),
         ("AR-13", "later", false),
-        ("CB-12", "left out: too hard", false),
-        ("CB-12", "-", false),
+        ("CB-13", "left out: too hard", false),
+        ("CB-13", "-", false),
     ] {
         assert_eq!(may_lack_a_test(row, says), expected, "{row} {says}");
     }

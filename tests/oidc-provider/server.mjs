@@ -19,6 +19,8 @@ const settings = {
   // Where logout tokens go; none: nowhere.
   backchannel_logout_uri: undefined,
   token_endpoint_auth_method: 'client_secret_basic',
+  // Where the client's public keys are, for private_key_jwt.
+  jwks_uri: undefined,
   // One-time refresh tokens; the reuse of an old one ends the whole grant.
   rotate: false,
   // 'always', or 'offline_access': only when that scope was granted.
@@ -86,6 +88,7 @@ const configuration = {
     grant_types: ['authorization_code', 'refresh_token', ...settings.more_grants],
     response_types: ['code'],
     token_endpoint_auth_method: settings.token_endpoint_auth_method,
+    ...(settings.jwks_uri && { jwks_uri: settings.jwks_uri, token_endpoint_auth_signing_alg: 'ES256' }),
   }],
   cookies: { keys: [settings.client_secret] },
   claims: {

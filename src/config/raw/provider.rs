@@ -4,7 +4,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Pairs, texts};
-use crate::config::choices::{ClientAuthMethod, IntrospectionForm, PushedRequests, ResponseMode};
+use crate::config::choices::{
+    AssertionAudience, ClientAuthMethod, IntrospectionForm, PushedRequests, ResponseMode,
+};
 
 /// The authorization server and our client there.
 #[derive(Deserialize, Serialize, JsonSchema)]
@@ -30,6 +32,20 @@ pub struct RawProvider {
     pub client_secret_env: Option<String>,
     /// How the client proves itself at the token endpoint.
     pub auth_method: ClientAuthMethod,
+    /// With `private_key_jwt`: the client's private key, PKCS#8 in PEM, on P-256 (ES256), Ed25519 (EdDSA) or RSA (PS256).
+    /// `cloakroom keygen client` makes one. Read again when it changes.
+    #[schemars(extend("x-unit" = "file"))]
+    pub client_key_file: Option<String>,
+    /// The key that will take its place: shown at `/client-jwks.json` already, so that the server knows it by then.
+    #[schemars(extend("x-unit" = "file"))]
+    pub next_client_key_file: Option<String>,
+    /// Sign by RS256 with an RSA key, for servers that do not know PS256.
+    pub client_key_rs256: bool,
+    /// Whom an assertion names as its audience: the `issuer`, as it should be, or the `token_endpoint`, for servers that refuse that.
+    /// Another server that is given such an assertion could use it there: then the key must be for this one alone.
+    pub client_assertion_audience: AssertionAudience,
+    /// Leave `typ` out of the assertion's header, for servers that refuse it.
+    pub client_assertion_untyped: bool,
     /// Push authorization requests to the server (PAR, RFC 9126) `always`, or `when_required` by its metadata: nobody in the
     /// browser can change what is asked for, and it does not stand in logs of addresses.
     pub pushed_requests: PushedRequests,
@@ -121,6 +137,11 @@ impl Default for RawProvider {
             client_secret_file: None,
             client_secret_env: None,
             auth_method: ClientAuthMethod::ClientSecretBasic,
+            client_key_file: None,
+            next_client_key_file: None,
+            client_key_rs256: false,
+            client_assertion_audience: AssertionAudience::Issuer,
+            client_assertion_untyped: false,
             pushed_requests: PushedRequests::WhenRequired,
             response_mode: ResponseMode::Query,
             introspection: IntrospectionForm::Jwt,

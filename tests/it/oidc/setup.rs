@@ -155,6 +155,7 @@ pub fn config(issuer: &str) -> ProviderConfig {
         issuer: issuer.to_owned(),
         client_id: "web".to_owned(),
         client_secret: Secret::from("s:cr t/%é"),
+        client_key: None,
         auth_method: ClientAuthMethod::ClientSecretBasic,
         pushed_requests: PushedRequests::WhenRequired,
         response_mode: ResponseMode::Query,

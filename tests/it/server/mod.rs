@@ -12,6 +12,7 @@ mod calls;
 mod canary;
 mod chunks;
 mod claim_rules;
+mod client_keys;
 mod control;
 mod deny_file;
 mod dev_server;

@@ -5,10 +5,11 @@
 
 mod answers;
 mod api_tokens;
+mod client_assertion;
 mod keys;
 mod wire;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -74,6 +75,10 @@ pub enum Rotation {
 pub struct Knobs {
     pub client_id: String,
     pub client_secret: String,
+    /// The public keys of a client that shows itself by assertions; then a secret is refused.
+    pub client_keys: Vec<Value>,
+    /// Seconds by which this server's clock is ahead.
+    pub ahead: i64,
     /// The user who logs in.
     pub sub: String,
     /// Raw answers instead of the server's own, until removed.
@@ -120,6 +125,10 @@ struct State {
     codes: HashMap<String, Grant>,
     refresh_tokens: HashMap<String, Grant>,
     access_tokens: Vec<String>,
+    issuer: String,
+    clock: Clock,
+    /// Ids of assertions that were used.
+    assertions: HashSet<String>,
 }
 
 /// The running server; it stops when this is dropped.
@@ -152,6 +161,9 @@ impl HostileOp {
             codes: HashMap::new(),
             refresh_tokens: HashMap::new(),
             access_tokens: Vec::new(),
+            issuer: issuer.clone(),
+            clock: clock.clone(),
+            assertions: HashSet::new(),
         }));
         let (shared, name, time) = (Arc::clone(&state), issuer.clone(), clock.clone());
         let answer = Arc::new(move |request: Request| {
@@ -221,6 +233,11 @@ impl HostileOp {
         answers::mint_code(&mut self.state(), grant)
     }
 
+    /// How many client assertions it has taken, each another one.
+    pub fn assertions(&self) -> usize {
+        self.state().assertions.len()
+    }
+
     /// Takes back every access token that it has given.
     pub fn revoke_access_tokens(&self) {
         self.state().access_tokens.clear();
@@ -256,6 +273,8 @@ impl Knobs {
         Self {
             client_id: "web".to_owned(),
             client_secret: "s:cr t/%é".to_owned(),
+            client_keys: Vec::new(),
+            ahead: 0,
             sub: "alice".to_owned(),
             raw: HashMap::new(),
             discovery: Edit::default(),

@@ -7,7 +7,7 @@ use cloakroom::clock::Clock;
 use serde_json::{Value, json};
 
 use super::wire::{Reply, Request};
-use super::{Endpoint, Grant, Rotation, State, api_tokens, fresh};
+use super::{Endpoint, Grant, Rotation, State, api_tokens, client_assertion, fresh};
 
 /// The server's own answer.
 pub fn own(
@@ -232,7 +232,13 @@ fn end_session(request: &Request) -> Reply {
     }
 }
 
-pub fn authenticate(state: &State, request: &Request) -> Result<(), Reply> {
+pub fn authenticate(state: &mut State, request: &Request) -> Result<(), Reply> {
+    if !state.knobs.client_keys.is_empty() {
+        return client_assertion::check(state, request).map_err(|why| {
+            eprintln!("the assertion is refused: {why}");
+            error(401, "invalid_client")
+        });
+    }
     let by_form = || Some((request.field("client_id")?, request.field("client_secret")?));
     let known = (state.knobs.client_id.clone(), state.knobs.client_secret.clone());
     if request.basic().or_else(by_form) == Some(known) {
