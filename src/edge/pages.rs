@@ -40,10 +40,17 @@ pub fn posting_page(action: &str, fields: &[(String, String)], request_id: &str)
 }
 
 /// Posts `fields` to `action` once more, from our own origin this time: then the browser sends the cookies along that it keeps
-/// back when another site posts. The code among them is worth nothing without those.
-pub fn reposting_page(action: &str, fields: &[(String, String)], request_id: &str) -> HttpResponse {
+/// back when another site posts. The code among them is worth nothing without those. The answer leads to `app_origin`, which
+/// browsers want to see among the places that a form may lead to.
+pub fn reposting_page(
+    action: &str,
+    fields: &[(String, String)],
+    app_origin: &str,
+    request_id: &str,
+) -> HttpResponse {
     let words = ("Signing in", "Continue to sign in");
-    posting(words, (action, fields), "form-action 'self'", request_id)
+    let limits = format!("form-action 'self' {app_origin}");
+    posting(words, (action, fields), &limits, request_id)
 }
 
 fn posting(

@@ -42,7 +42,8 @@ pub async fn answer(
         fields.map(|(name, value)| (name, value.expose().clone())).collect();
     if !is_again && lacks_cookie(call, flow, &fields) {
         fields.push((AGAIN.to_owned(), "1".to_owned()));
-        return Ok(pages::reposting_page(call.request.path(), &fields, call.request_id));
+        let (path, origin) = (call.request.path(), &flow.app_origin);
+        return Ok(pages::reposting_page(path, &fields, origin, call.request_id));
     }
     callback::answer(call, flow, came_to, fields).await
 }
