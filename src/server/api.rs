@@ -31,8 +31,8 @@ use crate::tokens::{Freshness, Refreshed};
 
 /// How long a response head waits for a refresh that runs beside the call.
 const HEAD_WAITS: Duration = Duration::from_secs(2);
-/// How long a call waits for a refresh that it cannot do without.
-const CALL_WAITS: Duration = Duration::from_secs(10);
+/// How long a call waits for a token that it cannot do without.
+pub(super) const CALL_WAITS: Duration = Duration::from_secs(10);
 
 /// Answers by the matching route, else by the SPA's files, else 404.
 pub async fn answer(

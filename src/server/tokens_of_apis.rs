@@ -2,22 +2,19 @@
 //! the call can still be made. An outage of the authorization server is 503 and ends no session.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use actix_web::HttpResponse;
 use tokio::time::timeout;
 
+use super::api::CALL_WAITS;
 use super::app::App;
 use super::routes::Refused;
-use crate::config::RouteConfig;
+use crate::config::{RouteConfig, TokenSource};
 use crate::edge::{Code, Problem};
-use crate::oidc::{ApiToken, OidcError, Provider};
+use crate::oidc::{ApiToken, OidcError};
 use crate::proxy::Forwarded;
 use crate::session::SessionRecord;
-use crate::tokens::{Caller, NoToken};
-
-/// How long a call waits for its token.
-const WAITS: Duration = Duration::from_secs(10);
+use crate::tokens::{Caller, NoToken, OneProvider};
 
 /// The token for a call of this session on this route; `None` when the authorization server does not take the session's
 /// access token any more.
@@ -31,14 +28,15 @@ pub async fn of_session(
     let asked = app.providers.of(record.registration);
     // That of a provider that is gone is not looked at this far.
     let Some(asked) = asked else { return Ok(None) };
-    let token = match fetched(app, &asked.provider, config, Some(caller)).await {
+    let token = match fetched(app, asked, config, Some(caller)).await {
         Ok(token) => token,
         Err(NoToken::Subject) => return Ok(None),
         Err(NoToken::Unavailable(_)) => return Err(unavailable()),
         Err(NoToken::Refused(_)) => return Err(refused(Code::ApiTokenRefused)),
     };
-    // What the server says of the token now counts, not what it said at the login.
-    if let Some(scope) = &token.scope {
+    // What the server says of the login's token now counts, not what it said at the login. An exchanged one is another token, with
+    // the scopes of its API.
+    if let (TokenSource::Introspect, Some(scope)) = (config.token, &token.scope) {
         let granted: Vec<&str> = scope.split(' ').collect();
         let missing = config.rules.scopes.iter().filter(|scope| !granted.contains(&scope.as_str()));
         let missing: Vec<String> = missing.cloned().collect();
@@ -51,7 +49,7 @@ pub async fn of_session(
 
 /// A token of our own, for whoever calls this route: of the first authorization server, if there are several.
 pub async fn own(app: &App, config: &RouteConfig) -> Result<Arc<ApiToken>, Refused> {
-    fetched(app, &app.providers.first().provider, config, None).await.map_err(|why| match why {
+    fetched(app, app.providers.first(), config, None).await.map_err(|why| match why {
         NoToken::Unavailable(_) => unavailable(),
         NoToken::Subject | NoToken::Refused(_) => refused(Code::ApiTokenRefused),
     })
@@ -65,14 +63,14 @@ pub fn inactive(request_id: &str) -> Forwarded {
 
 async fn fetched(
     app: &App,
-    provider: &Arc<Provider>,
+    asked: &OneProvider,
     config: &RouteConfig,
     caller: Option<Caller<'_>>,
 ) -> Result<Arc<ApiToken>, NoToken> {
     let wanted = (config.token, &config.target);
-    let token = app.sessions.api_tokens.get(provider, wanted, caller);
+    let token = app.sessions.api_tokens.get(asked, wanted, caller);
     let late = NoToken::Unavailable(OidcError::TokenUnavailable);
-    timeout(WAITS, token).await.unwrap_or(Err(late))
+    timeout(CALL_WAITS, token).await.unwrap_or(Err(late))
 }
 
 fn unavailable() -> Refused {

@@ -24,7 +24,8 @@ impl Registration {
         Self(bytes)
     }
 
-    pub(super) fn as_bytes(&self) -> &[u8; 16] {
+    /// The same for as long as issuer and client id are.
+    pub fn as_bytes(&self) -> &[u8; 16] {
         &self.0
     }
 }

@@ -8,10 +8,12 @@ use std::time::Duration;
 use sha2::{Digest as _, Sha256};
 
 use super::flight::{Flights, landed};
+use super::providers::OneProvider;
 use crate::clock::{Clock, Timestamp};
 use crate::config::{TokenSource, TokenTarget};
 use crate::oidc::{ApiToken, OidcError, Provider};
 use crate::secret::Secret;
+use crate::session::Registration;
 use crate::telemetry::{ApiTokenResult, Metrics};
 
 /// A token that ends sooner than this is not used any more: it must arrive alive.
@@ -64,13 +66,13 @@ impl ApiTokens {
         Self { flights, clock, metrics }
     }
 
-    /// The token for a call of `caller` to the API of `target`; `caller` is nobody where the token is ours.
+    /// The token of the server `asked` for a call of `caller` to the API of `target`; `caller` is nobody where the token is ours.
     ///
     /// # Errors
     /// Why there is none.
     pub async fn get(
         &self,
-        provider: &Arc<Provider>,
+        asked: &OneProvider,
         (source, target): (TokenSource, &TokenTarget),
         caller: Option<Caller<'_>>,
     ) -> Result<Arc<ApiToken>, NoToken> {
@@ -79,8 +81,10 @@ impl ApiTokens {
         });
         let now = self.clock.now();
         let serves = |kept: &Kept| kept.subject == subject && now < kept.until;
-        let flight = self.flights.join_if(key(source, target, caller), serves, || {
-            let (it, provider, target) = (self.clone(), Arc::clone(provider), target.clone());
+        let key = key(asked.registration, (source, target), caller);
+        let flight = self.flights.join_if(key, serves, || {
+            let (it, provider, target) =
+                (self.clone(), Arc::clone(&asked.provider), target.clone());
             let token = caller.map(|caller| caller.access_token.clone());
             let session = caller.map(|caller| *caller.session);
             async move {
@@ -148,8 +152,12 @@ impl ApiTokens {
     }
 }
 
-/// Everything that makes a token one caller's, for one API.
-fn key(source: TokenSource, target: &TokenTarget, caller: Option<Caller<'_>>) -> [u8; 32] {
+/// Everything that makes a token one caller's, of one authorization server, for one API.
+fn key(
+    registration: Registration,
+    (source, target): (TokenSource, &TokenTarget),
+    caller: Option<Caller<'_>>,
+) -> [u8; 32] {
     let source: &[u8] = match source {
         TokenSource::Exchange => b"exchange",
         TokenSource::Introspect => b"introspect",
@@ -160,11 +168,47 @@ fn key(source: TokenSource, target: &TokenTarget, caller: Option<Caller<'_>>) ->
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
     let (audience, resource) = (text(&target.audience), text(&target.resource));
     let session: &[u8] = caller.map_or(&[], |caller| caller.session);
-    let parts = [source, audience.as_bytes(), resource.as_bytes(), scopes.as_bytes(), session];
+    let of = registration.as_bytes();
+    let parts = [of, source, audience.as_bytes(), resource.as_bytes(), scopes.as_bytes(), session];
     let mut hash = Sha256::new();
     for part in parts {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part);
     }
     hash.finalize().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // proves: PX-22
+    #[test]
+    fn whatever_makes_a_token_another_one_makes_another_key() {
+        let secret = Secret::from("token");
+        let caller = |session| Some(Caller { session, access_token: &secret });
+        let (home, partner) =
+            (Registration::of("https://a", "web"), Registration::of("https://b", "web"));
+        let target =
+            |audience: Option<&str>, resource: Option<&str>, scopes: &[&str]| TokenTarget {
+                audience: audience.map(str::to_owned),
+                resource: resource.map(str::to_owned),
+                scopes: scopes.iter().map(|scope| (*scope).to_owned()).collect(),
+                most_kept: MARGIN,
+            };
+        let (one, exchange) = (target(Some("a"), None, &[]), TokenSource::Exchange);
+        let keys = [
+            key(home, (exchange, &one), caller(&[1; 16])),
+            key(partner, (exchange, &one), caller(&[1; 16])),
+            key(home, (exchange, &one), caller(&[2; 16])),
+            key(home, (TokenSource::Client, &one), None),
+            key(partner, (TokenSource::Client, &one), None),
+            key(home, (TokenSource::Introspect, &one), caller(&[1; 16])),
+            key(home, (exchange, &target(None, Some("a"), &[])), caller(&[1; 16])),
+            key(home, (exchange, &target(None, None, &["a"])), caller(&[1; 16])),
+            key(home, (exchange, &target(Some("a"), None, &["b"])), caller(&[1; 16])),
+        ];
+        let distinct: std::collections::HashSet<[u8; 32]> = keys.into_iter().collect();
+        assert_eq!(distinct.len(), keys.len());
+    }
 }

@@ -98,6 +98,17 @@ async fn each_api_gets_a_token_of_its_own_and_none_that_another_could_use() {
 
 // proves: PX-22
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_route_asks_of_the_login_is_not_asked_of_the_token_of_its_api() {
+    let lines =
+        format!("{EXCHANGE}\ntoken_scopes = [\"orders.read\"]\nrequire_scopes = [\"openid\"]");
+    let place = Place::start(&lines, "", "").await;
+    place.op.turn(|knobs| knobs.api_token = set("scope", Some(json!("orders.read"))));
+    assert_eq!(place.get("/one/x").await, "one");
+    place.stack.stop().await;
+}
+
+// proves: PX-22
+#[tokio::test(flavor = "multi_thread")]
 async fn many_calls_wait_for_one_exchange_and_users_share_nothing() {
     let place = Place::start(EXCHANGE, EXCHANGE, "").await;
     let other = Browser::new();
