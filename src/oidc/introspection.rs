@@ -2,6 +2,8 @@
 //! `application/jwt`, the phantom token). Never takes an answer in another form than the agreed one, and never takes a signed
 //! answer for a token (RFC 9701 §8.1).
 
+use std::time::Duration;
+
 use serde_json::{Map, Value};
 
 use super::error::{IdTokenFault, OidcError};
@@ -10,6 +12,9 @@ use super::id_token::{Rules, date};
 use super::json;
 use crate::clock::Timestamp;
 use crate::config::IntrospectionForm;
+
+/// A signed answer that was made longer ago is an old one, whoever shows it again.
+const OLDEST: Duration = Duration::from_secs(60);
 
 /// The media type to ask for.
 pub(super) fn accept(form: IntrospectionForm) -> &'static str {
@@ -96,7 +101,7 @@ impl Rules<'_> {
         self.check_maker(claims).map_err(invalid)?;
         self.check_audience(claims).map_err(invalid)?;
         let made = claims.get("iat").and_then(date).ok_or(OidcError::IntrospectionInvalid)?;
-        if made > self.now.plus(self.skew) {
+        if made > self.now.plus(self.skew) || made.plus(OLDEST).plus(self.skew) < self.now {
             return Err(OidcError::IntrospectionInvalid);
         }
         match claims.get("token_introspection") {
