@@ -11,6 +11,8 @@ use crate::clock::Timestamp;
 use crate::formats::RECORD;
 use crate::secret::Secret;
 
+/// The layouts below are those of this one; a second version that is read has a reader of its own.
+const _: () = assert!(RECORD.reads.0 == RECORD.writes && RECORD.reads.1 == RECORD.writes);
 /// Plaintexts are padded to steps of this many bytes, to hide small differences in length.
 const STEP: usize = 64;
 /// A JWS has three parts, a JWE five.

@@ -20,6 +20,9 @@ use crate::telemetry::Counter;
 
 /// A sealed value is version ‖ key id ‖ nonce ‖ ciphertext ‖ tag, in base64url. The version is authenticated.
 const VERSION: u8 = SEAL.writes;
+/// The additional data says [`VERSION`], whatever the value does: one of a second version would not authenticate, and its user would
+/// be logged out. Whoever reads a second one here makes that follow the value first.
+const _: () = assert!(SEAL.reads.0 == VERSION && SEAL.reads.1 == VERSION);
 const KEY_ID: usize = 4;
 const HEADER: usize = 1 + KEY_ID + NONCE;
 /// How many seals of one key are worth a warning, long before any limit: random nonces of 192 bits are good for 2^80, but half of
