@@ -83,9 +83,8 @@ impl ClientKey {
             return Err("an RSA key of less than 2048 bits");
         }
         let (n, e) = (pair.public_key().modulus(), pair.public_key().exponent());
-        let big = |bytes: &[u8]| encoded(bytes);
-        let n = big(n.big_endian_without_leading_zero());
-        let e = big(e.big_endian_without_leading_zero());
+        let n = encoded(n.big_endian_without_leading_zero());
+        let e = encoded(e.big_endian_without_leading_zero());
         let thumb = format!(r#"{{"e":"{e}","kty":"RSA","n":"{n}"}}"#);
         let public = json!({ "kty": "RSA", "n": n, "e": e });
         let algorithm = if rs256 { "RS256" } else { "PS256" };

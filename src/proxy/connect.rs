@@ -147,19 +147,22 @@ pub async fn handshake<S>(stream: S, purpose: Purpose) -> Result<Connection, Pro
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    if purpose == Purpose::Streams {
-        return multiplexed::handshake(stream).await.map(Connection::shared);
-    }
+    let is_upgrade = match purpose {
+        Purpose::Streams => return multiplexed::handshake(stream).await.map(Connection::shared),
+        Purpose::Exchanges => false,
+        Purpose::Upgrade => true,
+    };
     let (sender, connection) = Builder::new()
         .max_buf_size(MOST_HEAD_BYTES)
         .handshake(TokioIo::new(stream))
         .await
         .map_err(|_| ProxyError::Connect)?;
-    let driver = match purpose {
-        Purpose::Exchanges | Purpose::Streams => Driver::Inline(Some(Box::pin(connection))),
-        Purpose::Upgrade => Driver::Task(spawn_local(async move {
+    let driver = if is_upgrade {
+        Driver::Task(spawn_local(async move {
             let _ = connection.with_upgrades().await;
-        })),
+        }))
+    } else {
+        Driver::Inline(Some(Box::pin(connection)))
     };
     Ok(Connection::own(sender, driver))
 }

@@ -110,7 +110,6 @@ async fn every_endpoint_gets_an_assertion_of_its_own_and_nothing_else() {
     let place = Place::start(&line(&file), std::slice::from_ref(&public)).await;
     assert_eq!(place.jwks().await, json!({ "keys": [public] }));
     assert!(public.get("d").is_none() && public["alg"] == "ES256", "{public}");
-    // Another's endpoint in the metadata gets an assertion that is worth nothing at that other's.
     let browser = Browser::new();
     assert_eq!(place.log_in(&browser).await, None);
     for _ in 0..3 {

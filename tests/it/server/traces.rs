@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use super::served::{SESSION, Served};
-use super::setup::hostile_op;
-use super::setup::{hostile_with, log_in};
+use super::setup::{hostile_op, hostile_with, log_in};
 use crate::support::browser::Browser;
 use crate::support::collector::{Collector, Span};
 use crate::support::hostile_op::{Endpoint, HostileOp, Reply};
