@@ -5,13 +5,15 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::Duration;
 
-use serde_json::json;
+use serde::Serialize;
 use tokio::runtime::Runtime;
 use tokio::time::Instant;
+use tracing::Level;
 
 use super::entry::{Entry, Value};
 use super::queue::Order;
 use super::writer::Ending;
+use crate::telemetry::otlp::{self, AnyValue, Attribute, Resource, Scope};
 use crate::telemetry::{Collector, DropReason, Drops};
 
 /// Events in one request, and how long the first of them waits for others.
@@ -64,7 +66,8 @@ impl Forwarder {
 
     fn send(&self, batch: &[Entry]) {
         let tries = if self.is_ending.load(Ordering::Relaxed) { 1 } else { TRIES };
-        let sending = self.collector.deliver(body(batch), tries, "rejectedLogRecords");
+        let body = body(self.collector.service_name(), batch);
+        let sending = self.collector.deliver(body, tries, "rejectedLogRecords");
         let lost = self.runtime.block_on(sending).unwrap_or(batch.len() as u64);
         if lost > 0 {
             self.drops.count(DropReason::WriteFailed, lost);
@@ -77,37 +80,68 @@ fn closed(done: &SyncSender<()>) {
     let _heard = done.send(());
 }
 
-/// `ExportLogsServiceRequest`: the body of a record is the event's name, its attributes are the fields of a line.
-fn body(batch: &[Entry]) -> Vec<u8> {
-    let text = |key: &str, text: &str| json!({ "key": key, "value": { "stringValue": text } });
-    let records = batch.iter().map(|entry| {
-        let attributes = entry.fields.iter().map(|(name, value)| match value {
-            Value::Text(value) => text(name, value),
-            Value::Number(value) => {
-                json!({ "key": name, "value": { "intValue": value.to_string() } })
-            }
-            Value::Flag(value) => json!({ "key": name, "value": { "boolValue": value } }),
-        });
-        let event = entry.fields.iter().find_map(|(name, value)| match value {
-            Value::Text(event) if *name == "event" => Some(event.as_str()),
-            _ => None,
-        });
-        let severity = entry.level.as_str();
-        json!({
-            "timeUnixNano": entry.at.to_string(),
-            "severityNumber": if severity == "WARN" { 13 } else { 9 },
-            "severityText": severity,
-            "body": { "stringValue": event.unwrap_or("security event") },
-            "attributes": attributes.collect::<Vec<_>>(),
-        })
+/// `ExportLogsServiceRequest`
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Request<'a> {
+    resource_logs: [ResourceLogs<'a>; 1],
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ResourceLogs<'a> {
+    resource: Resource<'a>,
+    scope_logs: [ScopeLogs<'a>; 1],
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ScopeLogs<'a> {
+    scope: Scope,
+    log_records: Vec<Record<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Record<'a> {
+    time_unix_nano: String,
+    severity_number: u8,
+    severity_text: &'static str,
+    /// The event's name.
+    body: AnyValue<'a>,
+    /// The fields of a line.
+    attributes: Vec<Attribute<'a>>,
+}
+
+fn body(service_name: &str, batch: &[Entry]) -> Vec<u8> {
+    let log_records = batch.iter().map(record).collect();
+    let scope_logs = [ScopeLogs { scope: Scope::new("cloakroom.audit"), log_records }];
+    let resource = Resource::new(service_name);
+    otlp::body(&Request { resource_logs: [ResourceLogs { resource, scope_logs }] })
+}
+
+fn record(entry: &Entry) -> Record<'_> {
+    let attributes = entry.fields.iter().map(|(key, value)| Attribute {
+        key,
+        value: match value {
+            Value::Text(text) => AnyValue::StringValue(text),
+            Value::Number(number) => AnyValue::IntValue(number.to_string()),
+            Value::Flag(flag) => AnyValue::BoolValue(*flag),
+        },
     });
-    let version = env!("CARGO_PKG_VERSION");
-    let request = json!({ "resourceLogs": [{
-        "resource": { "attributes": [text("service.name", "cloakroom"), text("service.version", version)] },
-        "scopeLogs": [{
-            "scope": { "name": "cloakroom.audit", "version": version },
-            "logRecords": records.collect::<Vec<_>>(),
-        }],
-    }]});
-    request.to_string().into_bytes()
+    let event = entry.fields.iter().find_map(|(name, value)| match value {
+        Value::Text(event) if *name == "event" => Some(event.as_str()),
+        _ => None,
+    });
+    Record {
+        time_unix_nano: entry.at.to_string(),
+        severity_number: match entry.level {
+            Level::ERROR => 17,
+            Level::WARN => 13,
+            _ => 9,
+        },
+        severity_text: entry.level.as_str(),
+        body: AnyValue::StringValue(event.unwrap_or("security event")),
+        attributes: attributes.collect(),
+    }
 }

@@ -28,9 +28,9 @@ pub enum AuditTarget {
     Otlp(CollectorConfig),
 }
 
-/// Turns the section into its configuration.
-pub(super) fn audit(at: &At<'_>, raw: &RawAudit) -> Option<AuditConfig> {
-    let target = target(at, raw);
+/// Turns the section into its configuration; `service_name` is that of `[tracing]`, where it is checked.
+pub(super) fn audit(at: &At<'_>, raw: &RawAudit, service_name: &str) -> Option<AuditConfig> {
+    let target = target(at, raw, service_name);
     let ways = Ways {
         value: ("pseudonym_key", raw.pseudonym_key.as_deref()),
         file: ("pseudonym_key_file", raw.pseudonym_key_file.as_deref()),
@@ -46,12 +46,13 @@ pub(super) fn audit(at: &At<'_>, raw: &RawAudit) -> Option<AuditConfig> {
     Some(AuditConfig { target: target?, pseudonym_key })
 }
 
-fn target(at: &At<'_>, raw: &RawAudit) -> Option<AuditTarget> {
+fn target(at: &At<'_>, raw: &RawAudit, service_name: &str) -> Option<AuditTarget> {
     let written = Written {
         endpoint: raw.otlp_endpoint.as_deref(),
         authorization: raw.otlp_authorization.as_deref(),
         authorization_file: raw.otlp_authorization_file.as_deref(),
         authorization_env: raw.otlp_authorization_env.as_deref(),
+        service_name,
     };
     let collector = collector(at, &written, "/v1/logs")?;
     let (file_at, otlp_at) = (at.key("file"), at.key("otlp_endpoint"));

@@ -13,6 +13,8 @@ pub struct CollectorConfig {
     pub url: Url,
     /// The value of `Authorization`.
     pub authorization: Option<Secret<String>>,
+    /// As whom we speak to it.
+    pub service_name: String,
 }
 
 /// The keys as written, in the section at `at`.
@@ -21,6 +23,7 @@ pub(super) struct Written<'a> {
     pub authorization: Option<&'a str>,
     pub authorization_file: Option<&'a str>,
     pub authorization_env: Option<&'a str>,
+    pub service_name: &'a str,
 }
 
 /// Reads them; `path` is that of the signal. `Some(None)` where nothing is written.
@@ -48,7 +51,8 @@ pub(super) fn collector(
         Some(_) => secret(at, &ways).map(|(_, secret)| Some(secret)),
         None => Some(None),
     };
-    Some(Some(CollectorConfig { url: url?, authorization: authorization? }))
+    let service_name = raw.service_name.to_owned();
+    Some(Some(CollectorConfig { url: url?, authorization: authorization?, service_name }))
 }
 
 fn parse_endpoint(text: &str, path: &str) -> Result<Url, Wrong> {

@@ -95,7 +95,7 @@ fn config(at: &At<'_>, raw: RawConfig) -> Option<Config> {
     let admin = server::admin(&at.key("admin"), &raw.admin, server.as_ref());
     let control = control::control(&at.key("control"), &raw.control);
     let log = server::log(&at.key("log"), &raw.log);
-    let audit = audit::audit(&at.key("audit"), &raw.audit);
+    let audit = audit::audit(&at.key("audit"), &raw.audit, &raw.tracing.service_name);
     let tracing = tracing::tracing(&at.key("tracing"), &raw.tracing);
     let redis = match &raw.redis {
         Some(raw) => redis::redis(&at.key("redis"), raw).map(Some),

@@ -11,7 +11,6 @@ pub struct TracingConfig {
     pub collector: CollectorConfig,
     /// Requests in a thousand.
     pub per_thousand: u16,
-    pub service_name: String,
 }
 
 /// Turns the section into its configuration; `Some(None)` is no traces.
@@ -22,6 +21,7 @@ pub(super) fn tracing(at: &At<'_>, raw: &RawTracing) -> Option<Option<TracingCon
         authorization: raw.otlp_authorization.as_deref(),
         authorization_file: raw.otlp_authorization_file.as_deref(),
         authorization_env: raw.otlp_authorization_env.as_deref(),
+        service_name: &raw.service_name,
     };
     let collector = collector(at, &written, "/v1/traces");
     let service_name = at.key("service_name").take(parse_plain(&raw.service_name));
@@ -30,6 +30,6 @@ pub(super) fn tracing(at: &At<'_>, raw: &RawTracing) -> Option<Option<TracingCon
     } else {
         at.key("per_thousand").fail("out of bounds", "write 0 to 1000")
     };
-    let (per_thousand, service_name) = (per_thousand?, service_name?);
-    Some(collector?.map(|collector| TracingConfig { collector, per_thousand, service_name }))
+    let (per_thousand, _) = (per_thousand?, service_name?);
+    Some(collector?.map(|collector| TracingConfig { collector, per_thousand }))
 }

@@ -59,6 +59,11 @@ impl Collector {
         Ok(Self { client, authorization: authorization.transpose()?, config })
     }
 
+    /// As whom we speak to it.
+    pub fn service_name(&self) -> &str {
+        &self.config.service_name
+    }
+
     /// Sends one request, so many times if need be. How many of its items were not taken; `None` is all of them. `rejected` is
     /// where the answer says that (`rejectedSpans`).
     pub async fn deliver(&self, body: Vec<u8>, tries: u32, rejected: &str) -> Option<u64> {

@@ -5,6 +5,7 @@ mod drops;
 mod labels;
 mod logs;
 mod metrics;
+pub mod otlp;
 mod refusals;
 
 pub use collector::{Collector, CollectorError};

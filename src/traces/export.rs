@@ -32,7 +32,6 @@ pub struct Exporter {
 
 struct Export {
     collector: Collector,
-    service_name: String,
     drops: Drops,
 }
 
@@ -45,11 +44,11 @@ pub fn start(
     (clock, random): (Clock, Random),
     drops: Drops,
 ) -> Result<(Spans, Exporter), CollectorError> {
-    let TracingConfig { collector, per_thousand, service_name } = config;
+    let TracingConfig { collector, per_thousand } = config;
     let collector = Collector::new(collector)?;
     let (spans, taken) = Spans::new(random, clock, per_thousand, drops.clone());
     let (end, ended) = oneshot::channel();
-    let export = Export { collector, service_name, drops };
+    let export = Export { collector, drops };
     let task = tokio::spawn(export.run(taken, ended));
     Ok((spans, Exporter { end, task }))
 }
@@ -94,7 +93,7 @@ impl Export {
     }
 
     async fn send(&self, batch: &[Span], tries: u32) {
-        let (body, all) = (otlp::body(&self.service_name, batch), batch.len() as u64);
+        let (body, all) = (otlp::body(self.collector.service_name(), batch), batch.len() as u64);
         let lost = self.collector.deliver(body, tries, "rejectedSpans").await.unwrap_or(all);
         if lost > 0 {
             self.drops.count(DropReason::WriteFailed, lost);

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::context::hex;
 use super::span::{Span, Value};
+use crate::telemetry::otlp::{self, AnyValue, Attribute, Resource, Scope};
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -20,20 +21,9 @@ struct ResourceSpans<'a> {
 }
 
 #[derive(Serialize)]
-struct Resource<'a> {
-    attributes: [Attribute<'a>; 2],
-}
-
-#[derive(Serialize)]
 struct ScopeSpans<'a> {
     scope: Scope,
     spans: Vec<Written<'a>>,
-}
-
-#[derive(Serialize)]
-struct Scope {
-    name: &'static str,
-    version: &'static str,
 }
 
 #[derive(Serialize)]
@@ -57,36 +47,12 @@ struct Status {
     code: u8,
 }
 
-#[derive(Serialize)]
-struct Attribute<'a> {
-    key: &'a str,
-    value: AnyValue<'a>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-enum AnyValue<'a> {
-    StringValue(&'a str),
-    IntValue(String),
-}
-
 /// The body of one request to the collector.
 pub(super) fn body(service_name: &str, spans: &[Span]) -> Vec<u8> {
-    let text = |key, text| Attribute { key, value: AnyValue::StringValue(text) };
-    let version = env!("CARGO_PKG_VERSION");
-    let request = Request {
-        resource_spans: [ResourceSpans {
-            resource: Resource {
-                attributes: [text("service.name", service_name), text("service.version", version)],
-            },
-            scope_spans: [ScopeSpans {
-                scope: Scope { name: "cloakroom", version },
-                spans: spans.iter().map(written).collect(),
-            }],
-        }],
-    };
-    // Text and numbers: this cannot fail.
-    serde_json::to_vec(&request).unwrap_or_default()
+    let spans = spans.iter().map(written).collect();
+    let scope_spans = [ScopeSpans { scope: Scope::new("cloakroom"), spans }];
+    let resource = Resource::new(service_name);
+    otlp::body(&Request { resource_spans: [ResourceSpans { resource, scope_spans }] })
 }
 
 fn written(span: &Span) -> Written<'_> {

@@ -25,7 +25,7 @@ pub struct RawTracing {
     /// Of so many requests in a thousand a trace is kept, whatever the browser says.
     #[schemars(range(max = 1000), extend("x-unit" = "requests"))]
     pub per_thousand: u16,
-    /// The name of this service in traces.
+    /// The name of this service in traces, and in security events that go to a collector.
     pub service_name: String,
 }
 

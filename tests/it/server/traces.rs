@@ -213,7 +213,8 @@ async fn security_events_arrive_as_logs_and_those_that_do_not_are_counted() {
     op.answer_with(Endpoint::Other, Reply::new(200, "text/plain", "ok"));
     let more = format!(
         "[audit]\nto = \"otlp\"\notlp_endpoint = \"http://{}\"\n\
-         otlp_authorization = \"Bearer marked-collector\"",
+         otlp_authorization = \"Bearer marked-collector\"\n\
+         [tracing]\nservice_name = \"front-door\"\n",
         collector.address
     );
     let busy = Reply::new(503, "text/plain", "").with_header("retry-after", "0");
@@ -226,6 +227,7 @@ async fn security_events_arrive_as_logs_and_those_that_do_not_are_counted() {
     let log = arrived("login_succeeded").unwrap();
     let get =
         |key: &str| log.attributes.iter().find(|(name, _)| name == key).map(|(_, value)| value);
+    assert_eq!((log.service.as_str(), log.severity), ("front-door", 9));
     assert!(get("user").is_some_and(|user| !user.contains("alice")), "{log:?}");
     assert!(get("request_id").is_some() && get("session").is_some(), "{log:?}");
 
@@ -237,6 +239,9 @@ async fn security_events_arrive_as_logs_and_those_that_do_not_are_counted() {
     while !Browser::new().get(&url).await.body.contains(line) {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+    served.rewrite(&more, &format!("{more}[[routes]]\npath = \"/half\"\n"));
+    served.signal("HUP");
+    until(|| arrived("reload_refused").is_some_and(|log| log.severity == 17)).await;
     assert_eq!(served.send(&browser, "POST", "/logout", &FETCH).await.status, 200);
     served.signal("TERM");
     until(|| arrived("logged_out").is_some()).await;

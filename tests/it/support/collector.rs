@@ -111,9 +111,11 @@ enum AnyValue {
     Flag(bool),
 }
 
-/// A log record, decoded and checked: its body, and its attributes.
+/// A log record, decoded and checked: its body, its attributes, and whose it is.
 #[derive(Clone, Debug)]
 pub struct Log {
+    pub service: String,
+    pub severity: u8,
     pub event: String,
     pub attributes: Vec<(String, String)>,
 }
@@ -221,15 +223,24 @@ fn decode_logs(body: &str) -> Vec<Log> {
     let request: LogsRequest = serde_json::from_str(body).unwrap();
     let mut logs = Vec::new();
     for ResourceLogs { resource, scope_logs } in request.resource_logs {
-        assert!(pairs(resource.attributes).iter().any(|(key, _)| key == "service.name"));
+        let whose = pairs(resource.attributes);
+        let service = &whose.iter().find(|(key, _)| key == "service.name").unwrap().1;
         for ScopeLogs { scope, log_records } in scope_logs {
             assert!(!scope.version.is_empty() && scope.name == "cloakroom.audit");
             for record in log_records {
                 assert!(record.time_unix_nano.parse::<u64>().unwrap() > 1_600_000_000_000_000_000);
                 let severity = (record.severity_number, record.severity_text.as_str());
-                assert!(matches!(severity, (9, "INFO") | (13, "WARN")), "{severity:?}");
+                assert!(
+                    matches!(severity, (9, "INFO") | (13, "WARN") | (17, "ERROR")),
+                    "{severity:?}"
+                );
                 let AnyValue::Text(event) = record.body else { panic!("no text") };
-                logs.push(Log { event, attributes: pairs(record.attributes) });
+                logs.push(Log {
+                    service: service.clone(),
+                    severity: record.severity_number,
+                    event,
+                    attributes: pairs(record.attributes),
+                });
             }
         }
     }
