@@ -11,9 +11,9 @@ use serde_json::{Value, json};
 use crate::support::browser::{Browser, log_out, login};
 use crate::support::hostile_upstream::{HostileUpstream, ok};
 use crate::support::oidc_provider::OidcProvider;
-use crate::support::stack::{CLIENT_ID, CLIENT_SECRET, FETCH, LINK, free_port, load_text};
-
-const PARTNER_SECRET: &str = "marked-partner-secret-4be1-of-the-suite";
+use crate::support::stack::{
+    CLIENT_ID, CLIENT_SECRET, FETCH, LINK, PARTNER_SECRET, free_port, load_text, two_providers,
+};
 
 struct Place {
     running: Running,
@@ -51,21 +51,13 @@ listen = "off"
 [session]
 keys = [{{ id = "one", env = "KEY_ONE" }}]
 refresh_before = "0s"
-[[providers]]
-id = "home"
-issuer = "{}"
-client_id = "{CLIENT_ID}"
-client_secret_env = "CLIENT_SECRET"
-[[providers]]
-id = "partner"
-issuer = "{}"
-client_id = "{CLIENT_ID}"
-client_secret = "{PARTNER_SECRET}"
+{}
 [[routes]]
 path = "/api"
 upstream = "http://{}"
 "#,
-            home.issuer, partner.issuer, api.address
+            two_providers(&home.issuer, &partner.issuer),
+            api.address
         );
         let running = server::start(load_text(&text), Clock::system(), Random::system()).unwrap();
         Self { running, app, home, partner, api }

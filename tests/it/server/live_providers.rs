@@ -7,14 +7,14 @@ use cloakroom::clock::Clock;
 use super::control::{end, refused};
 use super::deny_file::folder;
 use super::live_apps::{change, count, session};
-use super::providers::{PARTNER_SECRET, Place, both, servers};
+use super::providers::{Place, both, servers};
 use super::served::Served;
 use super::setup::callback;
 use crate::support::browser::{Browser, Page};
 use crate::support::hostile_op::{Endpoint, HostileOp, Reply};
 use crate::support::hostile_upstream::until;
 use crate::support::redis::Redis;
-use crate::support::stack::{CLIENT_ID, FETCH, LINK, free_port, write_config};
+use crate::support::stack::{CLIENT_ID, FETCH, LINK, PARTNER_SECRET, free_port, write_config};
 
 /// A process before `providers`, lines that end with `# end`.
 async fn served(providers: &str) -> Served {

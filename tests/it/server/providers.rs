@@ -12,10 +12,9 @@ use super::setup::{callback, error_of, hostile_op};
 use crate::support::browser::{Browser, Page};
 use crate::support::hostile_op::{Endpoint, HostileOp, Reply};
 use crate::support::hostile_upstream::{HostileUpstream, ok, until};
-use crate::support::stack::{CLIENT_ID, FETCH, LINK, free_port, load_text};
+use crate::support::stack::{FETCH, LINK, PARTNER_SECRET, free_port, load_text, two_providers};
 
 /// Known to the second server only.
-pub const PARTNER_SECRET: &str = "marked-partner-secret-0c55";
 
 /// The app at `http://localhost:PORT` before the servers `home`, the first, and `partner`.
 pub struct Place {
@@ -31,21 +30,7 @@ pub struct Place {
 
 /// The lines of both servers.
 pub fn both(home: &HostileOp, partner: &HostileOp) -> String {
-    format!(
-        r#"
-[[providers]]
-id = "home"
-issuer = "{}"
-client_id = "{CLIENT_ID}"
-client_secret_env = "CLIENT_SECRET"
-[[providers]]
-id = "partner"
-issuer = "{}"
-client_id = "{CLIENT_ID}"
-client_secret = "{PARTNER_SECRET}"
-"#,
-        home.issuer, partner.issuer
-    )
+    two_providers(&home.issuer, &partner.issuer)
 }
 
 /// Two servers that know the client, the second by another secret.

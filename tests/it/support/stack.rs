@@ -21,6 +21,9 @@ pub const KEY_TWO: &str = "vTrwRa8vyX6-Eb3hUHRMm1XZUD7zD2o0HIXuHVHwHJk";
 pub const CLIENT_ID: &str = "cloakroom-test";
 pub const CLIENT_SECRET: &str = "marked-client-secret-5c1f7a90d2";
 
+/// Of the second of two authorization servers.
+pub const PARTNER_SECRET: &str = "marked-partner-secret-4be1-of-the-suite";
+
 /// What a fetch from the app's own page looks like.
 pub const FETCH: [(&str, &str); 4] = [
     ("x-csrf", "1"),
@@ -287,4 +290,22 @@ pub fn write_config(text: &str) -> PathBuf {
     let file = std::env::temp_dir().join(name);
     std::fs::write(&file, text).unwrap();
     file
+}
+
+/// The lines of two authorization servers of one app, `home` and `partner`.
+pub fn two_providers(home: &str, partner: &str) -> String {
+    format!(
+        r#"
+[[providers]]
+id = "home"
+issuer = "{home}"
+client_id = "{CLIENT_ID}"
+client_secret_env = "CLIENT_SECRET"
+[[providers]]
+id = "partner"
+issuer = "{partner}"
+client_id = "{CLIENT_ID}"
+client_secret = "{PARTNER_SECRET}"
+"#
+    )
 }
