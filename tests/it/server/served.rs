@@ -9,6 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::support::browser::{Browser, Page};
+use crate::support::child;
 use crate::support::hostile_op::HostileOp;
 use crate::support::stack::{CLIENT_ID, CLIENT_SECRET, KEY_ONE, free_port, write_config};
 
@@ -68,16 +69,16 @@ upstream = "http://{}"
     /// The same, with a file that says where to listen: at these two ports, for apps and for admins.
     pub async fn start_at((port, admin): (u16, u16), config: PathBuf) -> Self {
         let log = std::env::temp_dir().join(format!("cloakroom-canary-{port}.log"));
-        let child = Command::new(env!("CARGO_BIN_EXE_cloakroom"))
+        let mut command = child::command(env!("CARGO_BIN_EXE_cloakroom"));
+        command
             .args(["serve", "--config"])
             .arg(&config)
             .env("CLIENT_SECRET", CLIENT_SECRET)
             .env("KEY_ONE", KEY_ONE)
             // Files, not pipes: nobody reads while the test runs, and a full pipe would stop the server.
             .stdout(std::fs::File::create(log.with_extension("out")).unwrap())
-            .stderr(std::fs::File::create(&log).unwrap())
-            .spawn()
-            .unwrap();
+            .stderr(std::fs::File::create(&log).unwrap());
+        let child = child::spawn(command).unwrap();
         let (app, admin) =
             (format!("http://localhost:{port}"), format!("http://127.0.0.1:{admin}"));
         let served = Self { child, app, admin, config, log, seen: String::new() };
@@ -162,6 +163,12 @@ upstream = "http://{}"
         std::fs::remove_file(&self.log).unwrap();
         std::fs::remove_file(self.log.with_extension("out")).unwrap();
         assert!(ended.success(), "{logs}");
-        (logs, self.seen)
+        (logs, std::mem::take(&mut self.seen))
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        child::kill(&mut self.child);
     }
 }
