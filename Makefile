@@ -82,4 +82,4 @@ screenshots: ## take the pictures in docs/images
 
 clean: ## remove what was built
 	cargo clean
-	rm -rf fuzz/target spa-example/e2e/node_modules tests/oidc-provider/node_modules
+	rm -rf fuzz/target spa-example/e2e/node_modules tests/oidc-provider/node_modules tests/canaille/.venv

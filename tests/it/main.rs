@@ -7,6 +7,9 @@ mod architecture;
 #[cfg(feature = "dev")]
 mod behind;
 #[cfg(test)]
+#[cfg(feature = "dev")]
+mod canaille;
+#[cfg(test)]
 mod config;
 #[cfg(test)]
 #[cfg(feature = "dev")]

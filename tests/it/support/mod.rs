@@ -1,6 +1,8 @@
 //! What several integration tests share: servers, real and hostile, a browser without a screen, captured logs.
 
 pub mod browser;
+#[cfg(feature = "dev")]
+pub mod canaille;
 pub mod child;
 pub mod collector;
 pub mod hostile_op;

@@ -28,20 +28,9 @@ impl OidcProvider {
     /// With what is missing or went wrong.
     pub async fn start(settings: &Value) -> Self {
         install().await;
-        let mut process = command("node")
-            .args(["server.mjs", &settings.to_string()])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::inherit())
-            .spawn()
-            .unwrap_or_else(|error| {
-                panic!("cannot run node ({error}); install Node.js 20 or newer")
-            });
-        let lines = BufReader::new(process.stdout.take().expect("a piped stdout")).lines();
-        let ready = timeout(START_TIME, ready(lines)).await.ok().flatten();
-        let Some(issuer) = ready else {
-            panic!("tests/oidc-provider/server.mjs did not get ready; what it wrote is above");
-        };
+        let mut node = command("node");
+        node.args(["server.mjs", &settings.to_string()]);
+        let (issuer, process) = start(node, "install Node.js 20 or newer").await;
         Self { issuer, _process: process }
     }
 
@@ -53,6 +42,26 @@ impl OidcProvider {
         let calls: Vec<Value> = serde_json::from_str(&page.body).expect("a list of calls");
         calls.into_iter().filter(|call| call["endpoint"] == endpoint).collect()
     }
+}
+
+/// Starts an authorization server that says `ready {"issuer":"…"}` when it is, and ends with its standard input.
+///
+/// # Panics
+/// With what went wrong, or what to do where there is no such program.
+pub(super) async fn start(mut command: Command, install: &str) -> (String, Child) {
+    let mut process = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::inherit())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap_or_else(|error| panic!("cannot run {command:?} ({error}); {install}"));
+    let lines = BufReader::new(process.stdout.take().expect("a piped stdout")).lines();
+    let ready = timeout(START_TIME, ready(lines)).await.ok().flatten();
+    let Some(issuer) = ready else {
+        panic!("{command:?} did not get ready; what it wrote is above");
+    };
+    (issuer, process)
 }
 
 /// Reads up to `ready {"issuer":"…"}`.
