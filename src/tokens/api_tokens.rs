@@ -36,8 +36,8 @@ pub enum NoToken {
 /// One that was fetched, or why not.
 #[derive(Clone)]
 struct Kept {
-    /// Of the access token that it was got with; zeros without one.
-    subject: [u8; 32],
+    /// The access token that it was got with, if any.
+    subject: Option<Arc<Secret<String>>>,
     /// From then on it is fetched anew.
     until: Timestamp,
     session: Option<[u8; 16]>,
@@ -76,19 +76,17 @@ impl ApiTokens {
         (source, target): (TokenSource, &TokenTarget),
         caller: Option<Caller<'_>>,
     ) -> Result<Arc<ApiToken>, NoToken> {
-        let subject: [u8; 32] = caller.map_or([0; 32], |caller| {
-            Sha256::digest(caller.access_token.expose().as_bytes()).into()
-        });
-        let now = self.clock.now();
-        let serves = |kept: &Kept| kept.subject == subject && now < kept.until;
+        let (now, token) = (self.clock.now(), caller.map(|caller| caller.access_token));
+        // A digest of a token costs more than all the rest of this.
+        let serves = |kept: &Kept| kept.subject.as_deref() == token && now < kept.until;
         let key = key(asked.registration, (source, target), caller);
         let flight = self.flights.join_if(key, serves, || {
             let (it, provider, target) =
                 (self.clone(), Arc::clone(&asked.provider), target.clone());
-            let token = caller.map(|caller| caller.access_token.clone());
+            let subject = token.cloned().map(Arc::new);
             let session = caller.map(|caller| *caller.session);
             async move {
-                let result = it.fetch(&provider, source, &target, token.as_ref()).await;
+                let result = it.fetch(&provider, source, &target, subject.as_deref()).await;
                 let until = it.until(&result, target.most_kept);
                 Kept { subject, until, session, result: result.map(Arc::new) }
             }
