@@ -16,6 +16,7 @@ use super::peers;
 use super::server::{Logs, Server, Under, find};
 use super::stand::Stand;
 use super::stats::each;
+use super::tokens;
 
 const WARM_UP: usize = 300;
 const REQUESTS: usize = 1_000;
@@ -33,8 +34,14 @@ pub fn run(stand: &Stand) -> anyhow::Result<()> {
     let under = Under::Callgrind(ours.clone());
     let functions = {
         let server = stand.cloakroom(&stand.settings(), &under)?;
-        count(&server, &request, &ours)?
+        count(server.name, &server, &request, &ours)?
     };
+    {
+        let (file, provider) = (out("asking"), tokens::provider_lines(stand));
+        let settings = tokens::asking(stand, &provider, stand.settings().address);
+        let server = stand.cloakroom(&settings, &Under::Callgrind(file.clone()))?;
+        count("… introspecting", &server, &request, &file)?;
+    }
     for name in ["nginx", "HAProxy"] {
         let file = out(name);
         let under = Under::Callgrind(file.clone());
@@ -42,7 +49,7 @@ pub fn run(stand: &Stand) -> anyhow::Result<()> {
             "nginx" => peers::nginx(&stand.folder, upstream, Logs::Off, &under)?,
             _ => peers::haproxy(&stand.folder, upstream, Logs::Off, &under)?,
         };
-        count(&server, &request, &file)?;
+        count(name, &server, &request, &file)?;
     }
     stand.check_tokens()?;
     // Kept for a longer look: callgrind_annotate --tree=caller FILE.
@@ -59,7 +66,7 @@ pub fn run(stand: &Stand) -> anyhow::Result<()> {
 }
 
 /// Prints the instructions per request; gives the file with all that was counted.
-fn count(server: &Server, request: &Bytes, out: &Path) -> anyhow::Result<PathBuf> {
+fn count(name: &str, server: &Server, request: &Bytes, out: &Path) -> anyhow::Result<PathBuf> {
     // One connection: whether two requests are found ready at once is chance, and changes the count.
     let load = |requests| ClosedLoop {
         address: server.address,
@@ -76,7 +83,7 @@ fn count(server: &Server, request: &Bytes, out: &Path) -> anyhow::Result<PathBuf
     let text = std::fs::read_to_string(&dumped).context("callgrind has dumped nothing")?;
     let totals = text.lines().find_map(|line| line.strip_prefix("totals: "));
     let total: f64 = totals.context("a dump without totals")?.trim().parse()?;
-    println!("  {:<10} {:.0} instructions/request", server.name, each(total, REQUESTS));
+    println!("  {name:<15} {:.0} instructions/request", each(total, REQUESTS));
     Ok(dumped)
 }
 

@@ -26,6 +26,8 @@ pub struct Settings<'a> {
     pub pinned: bool,
     /// Routes beside `/api`, which every request of the bench takes.
     pub other_routes: usize,
+    /// Further lines of the provider.
+    pub provider_lines: &'a str,
     /// Further lines of the route `/api`.
     pub route_lines: &'a str,
 }
@@ -33,7 +35,7 @@ pub struct Settings<'a> {
 impl Settings<'_> {
     /// The configuration file.
     pub fn text(&self, admin: SocketAddr) -> String {
-        let Self { issuer, upstream, address, route_lines, .. } = self;
+        let Self { issuer, upstream, address, provider_lines, route_lines, .. } = self;
         let others = (0..self.other_routes).map(|at| {
             format!(
                 "[[routes]]\npath = \"/api/service-{at:04}/v1\"\nupstream = \"http://{upstream}\"\n"
@@ -54,6 +56,7 @@ issuer = "{issuer}"
 client_id = "{CLIENT_ID}"
 client_secret = "{CLIENT_SECRET}"
 scopes = ["openid", "profile", "email", "sales"]
+{provider_lines}
 [session]
 keys = [{{ id = "bench", value = "{COOKIE_KEY}" }}]
 # A tenth of it is longer than the bench: no activity cookie is written while requests are measured.

@@ -12,6 +12,7 @@ mod chart;
 mod cloakroom;
 mod closed_loop;
 mod held;
+mod in_turns;
 mod login;
 mod open_loop;
 mod parts;
@@ -25,6 +26,7 @@ mod session;
 mod stand;
 mod start;
 mod stats;
+mod tokens;
 mod upstream;
 mod wire;
 
@@ -40,7 +42,7 @@ const ROUNDS: usize = 15;
 type Run = fn(&Stand) -> anyhow::Result<()>;
 
 /// What can be asked for by name, in the order in which it runs.
-const SCENARIOS: [(&str, Run); 12] = [
+const SCENARIOS: [(&str, Run); 13] = [
     ("parts", parts::run),
     ("start", start::run),
     ("get-1k", |stand| proxied::run(stand, &proxied::GET_1K)),
@@ -52,6 +54,7 @@ const SCENARIOS: [(&str, Run); 12] = [
     ("events", held::events),
     ("bodies", bodies::run),
     ("routes", routes::run),
+    ("tokens", tokens::run),
     ("callgrind", callgrind::run),
 ];
 

@@ -69,6 +69,7 @@ impl Stand {
             logs: Logs::Off,
             pinned: true,
             other_routes: 0,
+            provider_lines: "",
             route_lines: "",
         }
     }

@@ -1,5 +1,5 @@
 //! The API behind every server under test: prebuilt answers, an event stream, a WebSocket that echoes, bodies of any
-//! length. One thread, never measured; it counts requests that carry no bearer token.
+//! length. One thread, never measured; it counts requests that carry no bearer token. It also says of every token that it is good.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -30,6 +30,7 @@ struct Shared {
     small: Bytes,
     large: Bytes,
     stored: Bytes,
+    active: Bytes,
     block: Vec<u8>,
 }
 
@@ -44,6 +45,7 @@ impl Upstream {
             small: answer(1024),
             large: answer(100 * 1024),
             stored: answer(32),
+            active: json(r#"{"active":true}"#),
             block: vec![b'x'; BLOCK],
         });
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -71,11 +73,15 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) -> std::io::Result<(
 async fn serve(stream: TcpStream, shared: &Shared) -> anyhow::Result<()> {
     let mut wire = Wire::new(stream)?;
     while let Some(head) = wire.head().await? {
+        let path = head.target.split('?').next().unwrap_or_default();
+        wire.skip(head.body).await?;
+        if path == "/introspect" {
+            wire.stream.write_all(&shared.active).await?;
+            continue;
+        }
         if !head.has_token {
             shared.without_token.fetch_add(1, Ordering::Relaxed);
         }
-        wire.skip(head.body).await?;
-        let path = head.target.split('?').next().unwrap_or_default();
         match path.strip_prefix("/api/").unwrap_or_default() {
             "report" => wire.stream.write_all(&shared.large).await?,
             "upload" => wire.stream.write_all(&shared.stored).await?,
@@ -92,9 +98,12 @@ async fn serve(stream: TcpStream, shared: &Shared) -> anyhow::Result<()> {
 
 /// A JSON answer whose body has `length` bytes.
 fn answer(length: usize) -> Bytes {
-    let text = "x".repeat(length - 13);
+    json(&format!("{{\"orders\":\"{}\"}}", "x".repeat(length - 13)))
+}
+
+fn json(body: &str) -> Bytes {
     let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nCache-Control: no-store\r\n";
-    format!("{head}Content-Length: {length}\r\n\r\n{{\"orders\":\"{text}\"}}").into()
+    format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()).into()
 }
 
 async fn download(wire: &mut Wire, length: usize, block: &[u8]) -> anyhow::Result<()> {
