@@ -113,7 +113,13 @@ impl<'a> Shape<'a> {
     /// The closed list of texts, if there is one.
     pub fn choices(self) -> Option<Vec<&'a str>> {
         if let Some(choices) = self.here.get("oneOf").and_then(Value::as_array) {
-            return Some(choices.iter().filter_map(|one| one.get("const")?.as_str()).collect());
+            // Each word with its description is one of them; those without share a list.
+            let words = choices.iter().flat_map(|one| {
+                one.get("const")
+                    .into_iter()
+                    .chain(one.get("enum").and_then(Value::as_array).into_iter().flatten())
+            });
+            return Some(words.filter_map(Value::as_str).collect());
         }
         let choices = self.here.get("enum")?.as_array()?;
         Some(choices.iter().filter_map(Value::as_str).collect())

@@ -420,6 +420,33 @@ fn a_setting_that_breaks_a_rule_is_refused(
     assert!(found.contains(&expected), "{found:?}");
 }
 
+// What a word means needs other settings here and there; that it is one is told before that.
+#[rstest]
+#[case("provider.auth_method", &["client_secret_basic", "client_secret_post", "private_key_jwt"])]
+#[case("provider.client_assertion_audience", &["issuer", "token_endpoint"])]
+#[case("provider.pushed_requests", &["when_required", "always"])]
+#[case("provider.response_mode", &["query", "form_post"])]
+#[case("provider.introspection", &["jwt", "signed", "json"])]
+#[case("session.store", &["cookie", "redis"])]
+#[case("logout.mode", &["rp_initiated", "local"])]
+#[case("logout.revoke", &["refresh", "access", "none"])]
+#[case("log.format", &["json", "pretty"])]
+#[case("audit.to", &["log", "stdout", "file", "otlp"])]
+#[case("redis.outage", &["fail_closed", "fail_open"])]
+#[case("routes.0.token", &["login", "exchange", "introspect", "client", "none"])]
+#[case("routes.0.retry", &["never_sent", "idempotent"])]
+#[case("routes.0.close_at", &["session_end", "token_expiry"])]
+fn every_word_of_a_closed_list_is_known(#[case] key: &str, #[case] words: &[&str]) {
+    for word in words {
+        let found = problems(LEAST, &[], &[(key, word)]);
+        let refused = found.iter().any(|one| one.contains(&format!("--set {key}: not a known")));
+        assert!(
+            !refused && !found.iter().any(|one| one.contains("unknown key")),
+            "{word}: {found:?}"
+        );
+    }
+}
+
 #[rstest]
 #[case("provider.algorithms", &["none", "None", "HS256", "HS512", "rs256", "ES512", ""])]
 #[case("login.allowed_params", &["redirect_uri", "state", "Prompt", "claims"])]
