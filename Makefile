@@ -1,7 +1,7 @@
 # The single entry to everything one does with this project. CI calls only these targets.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help dev test check fmt deny bench soak callgrind measure fuzz image image-steps sbom cold screenshots clean
+.PHONY: help dev test conformance check fmt deny bench soak callgrind measure fuzz image image-steps sbom cold screenshots clean
 
 STEP := scripts/step
 # Seconds per fuzz target, and arguments of `make dev` and `make soak`.
@@ -29,6 +29,9 @@ test: ## every test there is; installs what they need (Debian: browsers, Node pa
 	@$(STEP) "types of the SPA and its tests" scripts/npm-run spa-example/e2e typecheck
 	@# The Rust tests have built target/debug/cloakroom.
 	@$(STEP) "browser tests" scripts/npm-run spa-example/e2e test
+
+conformance: ## what the OpenID conformance suite asks of relying parties, before our own hostile server: a table of what happened
+	@scripts/conformance
 
 check: ## formatting, lints, layering, documentation, size budgets, licences
 	@$(STEP) "formatting" cargo fmt --check
@@ -82,4 +85,4 @@ screenshots: ## take the pictures in docs/images
 
 clean: ## remove what was built
 	cargo clean
-	rm -rf fuzz/target spa-example/e2e/node_modules tests/oidc-provider/node_modules tests/canaille/.venv
+	rm -rf fuzz/target spa-example/e2e/node_modules tests/oidc-provider/node_modules tests/differential/node_modules tests/canaille/.venv

@@ -13,6 +13,9 @@ mod canaille;
 mod config;
 #[cfg(test)]
 #[cfg(feature = "dev")]
+mod conformance;
+#[cfg(test)]
+#[cfg(feature = "dev")]
 mod corpus;
 #[cfg(test)]
 mod coverage;

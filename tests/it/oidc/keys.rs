@@ -19,7 +19,7 @@ fn plain(key: &SigningKey, id: Option<&str>) -> Value {
 }
 
 /// Twelve keys without an id, of four types.
-fn crowd() -> Vec<Value> {
+pub fn crowd() -> Vec<Value> {
     let mut crowd = Vec::new();
     for _ in 0..2 {
         crowd.push(plain(&keys().other_rsa, None));

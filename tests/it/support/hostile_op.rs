@@ -7,6 +7,7 @@ mod answers;
 mod api_tokens;
 mod client_assertion;
 mod keys;
+mod pushed;
 mod wire;
 
 use std::collections::{HashMap, HashSet};
@@ -106,6 +107,8 @@ pub struct Knobs {
     pub id_token_at_refresh: bool,
     /// The userinfo answer is a JWT, signed as ID tokens are.
     pub signed_userinfo: bool,
+    /// The API at `/api/accounts` takes no token before there were that many refreshes.
+    pub api_wants_refreshes: usize,
 }
 
 /// What the server remembers of a grant.
@@ -129,6 +132,8 @@ struct State {
     clock: Clock,
     /// Ids of assertions that were used.
     assertions: HashSet<String>,
+    /// What was pushed, by its reference.
+    pushed: HashMap<String, Vec<(String, String)>>,
 }
 
 /// The running server; it stops when this is dropped.
@@ -164,6 +169,7 @@ impl HostileOp {
             issuer: issuer.clone(),
             clock: clock.clone(),
             assertions: HashSet::new(),
+            pushed: HashMap::new(),
         }));
         let (shared, name, time) = (Arc::clone(&state), issuer.clone(), clock.clone());
         let answer = Arc::new(move |request: Request| {
@@ -295,6 +301,7 @@ impl Knobs {
             rotation: Rotation::Never,
             id_token_at_refresh: true,
             signed_userinfo: false,
+            api_wants_refreshes: 0,
         }
     }
 
@@ -312,7 +319,7 @@ impl Knobs {
 }
 
 impl Edit {
-    fn apply(&self, mut value: Value) -> Value {
+    pub fn apply(&self, mut value: Value) -> Value {
         if let (Some(change), Some(members)) = (&self.0, value.as_object_mut()) {
             change(members);
         }

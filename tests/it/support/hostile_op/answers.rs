@@ -7,7 +7,7 @@ use cloakroom::clock::Clock;
 use serde_json::{Value, json};
 
 use super::wire::{Reply, Request};
-use super::{Endpoint, Grant, Rotation, State, api_tokens, client_assertion, fresh};
+use super::{Endpoint, Grant, Rotation, State, api_tokens, client_assertion, fresh, pushed};
 
 /// The server's own answer.
 pub fn own(
@@ -37,7 +37,11 @@ pub fn own(
         },
         Endpoint::Introspection => api_tokens::introspection(state, request, issuer, clock),
         Endpoint::EndSession => end_session(request),
-        Endpoint::Other => Reply::new(404, "text/plain", ""),
+        Endpoint::Other => match request.path.as_str() {
+            "/par" => pushed::push(state, request),
+            "/api/accounts" => pushed::accounts(state, request),
+            _ => Reply::new(404, "text/plain", ""),
+        },
     }
 }
 
@@ -48,6 +52,7 @@ pub fn authorize(
     issuer: &str,
     clock: &Clock,
 ) -> (String, Vec<(String, String)>) {
+    let asked = pushed::asked(state, asked);
     let get = |name: &str| asked.iter().find(|(n, _)| n == name).map(|(_, value)| value.clone());
     let redirect_uri = get("redirect_uri").unwrap_or_default();
     let grant = Grant {
