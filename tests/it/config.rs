@@ -221,6 +221,33 @@ fn the_example_files_pass_check() {
     }
 }
 
+/// The blocks of a page that configure a provider, whole files made of them.
+fn recipes(page: &str) -> Vec<String> {
+    let blocks = page.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+    let secret = folder("recipes").join("client");
+    fs::write(&secret, "secret-of-the-client\n").unwrap();
+    let whole = |block: &str| {
+        let block = block.replace("/run/secrets/client", secret.to_str().unwrap());
+        format!(
+            "[server]\npublic_url = \"https://app.example.com\"\n[session]\n\
+             keys = [{{ id = \"one\", env = \"CLOAKROOM_COOKIE_KEY\" }}]\n{block}"
+        )
+    };
+    blocks.filter(|block| block.trim_start().starts_with("[provider]")).map(whole).collect()
+}
+
+#[test]
+fn check_takes_the_recipe_of_every_authorization_server() {
+    let recipes = recipes(&text("docs/providers.md"));
+    assert_eq!(recipes.len(), 11, "a recipe was lost, or is new");
+    for (number, recipe) in recipes.iter().enumerate() {
+        let file = folder("recipe").join(format!("{number}.toml"));
+        fs::write(&file, recipe).unwrap();
+        let output = cloakroom(&["check", "--config", file.to_str().unwrap()]);
+        assert!(output.status.success(), "{}\n{recipe}", out(&output));
+    }
+}
+
 #[test]
 fn staging_is_the_production_file_with_a_few_variables() {
     let folder = folder("staging");
