@@ -14,8 +14,6 @@ use crate::support::hostile_op::{Endpoint, HostileOp, Reply};
 use crate::support::hostile_upstream::{HostileUpstream, ok, until};
 use crate::support::stack::{FETCH, LINK, PARTNER_SECRET, free_port, load_text, two_providers};
 
-/// Known to the second server only.
-
 /// The app at `http://localhost:PORT` before the servers `home`, the first, and `partner`.
 pub struct Place {
     pub running: Running,
