@@ -56,6 +56,26 @@ pub enum AssertionAudience {
     TokenEndpoint,
 }
 
+/// What access tokens are bound to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SenderConstraint {
+    /// Whoever has one can use it.
+    None,
+    /// To a key (RFC 9449).
+    Dpop,
+}
+
+/// Which closed list of settings holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Profile {
+    /// OpenID Connect, with every setting.
+    Oidc,
+    /// The FAPI 2.0 Security Profile.
+    Fapi2,
+}
+
 /// Whether authorization requests are pushed to the server (RFC 9126) instead of travelling in the browser's address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

@@ -17,7 +17,7 @@ use rustls::pki_types::pem::PemObject as _;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::choices::{AssertionAudience, ClientAuthMethod};
+use super::choices::{AssertionAudience, ClientAuthMethod, SenderConstraint};
 use super::raw::RawProvider;
 use super::report::{At, Wrong};
 use super::secrets::read_text;
@@ -193,6 +193,27 @@ pub(super) fn client_assertion(at: &At<'_>, raw: &RawProvider) -> Option<Option<
     Some(Some(ClientAssertion { key: key?, next: next?, audience, untyped }))
 }
 
+/// The key that access tokens are bound to; `Some(None)` where they are bound to nothing.
+#[expect(clippy::option_option, reason = "a problem was noted, no key, or a key")]
+pub(super) fn dpop_key(at: &At<'_>, raw: &RawProvider) -> Option<Option<Arc<ClientKey>>> {
+    let key_at = at.key("dpop_key_file");
+    match (raw.sender_constraint, &raw.dpop_key_file) {
+        (SenderConstraint::None, None) => Some(None),
+        (SenderConstraint::None, Some(_)) => {
+            key_at.fail("is not used", "set sender_constraint = \"dpop\", or remove it")
+        }
+        (SenderConstraint::Dpop, file) => {
+            let mend = "make a key with `cloakroom keygen client --out FILE`, and write its path";
+            let file = key_at.required(file.as_deref(), mend)?;
+            if raw.client_key_file.as_deref() == Some(file) {
+                let mend = "make another one: each key has one purpose";
+                return key_at.fail("is the client's own key", mend);
+            }
+            client_key(&key_at, file, false).map(Some)
+        }
+    }
+}
+
 /// The key in the file that `text` names.
 fn client_key(at: &At<'_>, text: &str, rs256: bool) -> Option<Arc<ClientKey>> {
     let mend = "check the path, the owner and the mode of the file";
@@ -218,7 +239,7 @@ mod tests {
         Secret::new(format!("-----BEGIN PRIVATE KEY-----\n{body}\n-----END PRIVATE KEY-----\n"))
     }
 
-    // proves: CA-04
+    // proves: CA-04, KM-06
     #[test]
     fn a_key_is_read_and_known_by_its_thumbprint_and_shows_nothing_private() {
         let made = ClientKey::generate().unwrap();

@@ -18,6 +18,7 @@ mod layers;
 mod load;
 mod location;
 mod origin;
+mod profile;
 mod provider;
 mod providers;
 mod quantity;

@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::choices::ClientAuthMethod;
-use super::client_key::client_assertion;
+use super::client_key::{client_assertion, dpop_key};
 use super::cookie_key::is_placeholder;
 use super::origin::{parse_endpoint, parse_forward_proxy, parse_issuer};
+use super::profile::profile;
 use super::quantity::{DAY, MINUTE, duration};
 use super::raw::RawProvider;
 use super::report::{At, Wrong, every, unique};
@@ -47,23 +49,20 @@ pub(super) fn provider(
     let (resolve, tenants) = (resolve(&at.key("resolve"), &raw.resolve), tenants(at, raw));
     let params = authorize_params(&at.key("authorize_params"), &raw.authorize_params);
     let algorithms = algorithms(&at.key("algorithms"), &raw.algorithms);
-    let clock_skew = duration(&at.key("clock_skew"), &raw.clock_skew, 0..=5 * MINUTE);
-    let oldest_at = at.key("id_token_max_age");
-    let oldest = |text| duration(&oldest_at, text, 1..=DAY).ok_or(Noted);
-    let id_token_max_age = raw.id_token_max_age.as_deref().map(oldest).transpose();
+    let times = times(at, raw);
     let audiences = every(&at.key("trusted_audiences"), &raw.trusted_audiences, |at, text| {
         at.take(parse_plain(text))
     });
-    let lifetime =
-        duration(&at.key("default_token_lifetime"), &raw.default_token_lifetime, 10..=DAY);
-    let timeout = duration(&at.key("timeout"), &raw.timeout, 1..=MINUTE);
-    let (issuer_template, allowed_tenants) = tenants?;
+    let (profile, dpop_key) = (profile(at, raw), dpop_key(at, raw));
+    let ((issuer_template, allowed_tenants), times, ()) = (tenants?, times?, profile?);
     Some(ProviderConfig {
         id: id?,
         issuer: issuer?,
         client_id: client_id?,
         client_secret: client_secret?,
         client_key: client_key?,
+        profile: raw.profile,
+        dpop_key: dpop_key?,
         auth_method: raw.auth_method,
         pushed_requests: raw.pushed_requests,
         response_mode: raw.response_mode,
@@ -78,13 +77,37 @@ pub(super) fn provider(
         allowed_tenants,
         authorize_params: params?,
         algorithms: algorithms?,
-        clock_skew: clock_skew?,
-        id_token_max_age: id_token_max_age.ok()?,
+        clock_skew: times.clock_skew,
+        id_token_max_age: times.id_token_max_age,
         trusted_audiences: audiences?,
         userinfo: raw.userinfo,
         logout_token_untyped: raw.logout_token_untyped,
         logout_token_without_exp: raw.logout_token_without_exp,
-        default_token_lifetime: lifetime?,
+        default_token_lifetime: times.default_token_lifetime,
+        timeout: times.timeout,
+    })
+}
+
+/// What is measured in time.
+struct Times {
+    clock_skew: Duration,
+    id_token_max_age: Option<Duration>,
+    default_token_lifetime: Duration,
+    timeout: Duration,
+}
+
+fn times(at: &At<'_>, raw: &RawProvider) -> Option<Times> {
+    let clock_skew = duration(&at.key("clock_skew"), &raw.clock_skew, 0..=5 * MINUTE);
+    let oldest_at = at.key("id_token_max_age");
+    let oldest = |text| duration(&oldest_at, text, 1..=DAY).ok_or(Noted);
+    let id_token_max_age = raw.id_token_max_age.as_deref().map(oldest).transpose();
+    let life_at = at.key("default_token_lifetime");
+    let life = duration(&life_at, &raw.default_token_lifetime, 10..=DAY);
+    let timeout = duration(&at.key("timeout"), &raw.timeout, 1..=MINUTE);
+    Some(Times {
+        clock_skew: clock_skew?,
+        id_token_max_age: id_token_max_age.ok()?,
+        default_token_lifetime: life?,
         timeout: timeout?,
     })
 }

@@ -11,11 +11,11 @@ use std::time::Duration;
 use super::audit::AuditConfig;
 use super::certificate::ServerCertificate;
 use super::choices::{
-    ClientAuthMethod, CloseAt, IntrospectionForm, LogFormat, LogoutMode, Outage, PushedRequests,
-    ResponseMode, Retry, Revoke, SessionStore, TokenSource,
+    ClientAuthMethod, CloseAt, IntrospectionForm, LogFormat, LogoutMode, Outage, Profile,
+    PushedRequests, ResponseMode, Retry, Revoke, SessionStore, TokenSource,
 };
 use super::claim_rules::ClaimRules;
-use super::client_key::ClientAssertion;
+use super::client_key::{ClientAssertion, ClientKey};
 use super::token_target::TokenTarget;
 use super::tracing::TracingConfig;
 use super::trust::Trust;
@@ -159,6 +159,9 @@ pub struct ProviderConfig {
     /// With `private_key_jwt`.
     pub client_key: Option<ClientAssertion>,
     pub auth_method: ClientAuthMethod,
+    pub profile: Profile,
+    /// What access tokens are bound to, if anything.
+    pub dpop_key: Option<Arc<ClientKey>>,
     pub pushed_requests: PushedRequests,
     pub response_mode: ResponseMode,
     /// In which form it is asked about access tokens, for routes that want it.

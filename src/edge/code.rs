@@ -35,6 +35,7 @@ pub enum Code {
     StepUpFailed,
     TokenInactive,
     ApiTokenRefused,
+    ApiNonceNeeded,
     ProviderUnavailable,
     StoreUnavailable,
     TooManyStreams,
@@ -50,7 +51,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, for the documentation test.
-    pub const ALL: [Self; 42] = [
+    pub const ALL: [Self; 43] = [
         Self::NotLoggedIn,
         Self::SessionExpired,
         Self::SessionTooLarge,
@@ -82,6 +83,7 @@ impl Code {
         Self::StepUpFailed,
         Self::TokenInactive,
         Self::ApiTokenRefused,
+        Self::ApiNonceNeeded,
         Self::ProviderUnavailable,
         Self::StoreUnavailable,
         Self::TooManyStreams,
@@ -291,6 +293,12 @@ impl Code {
                 502,
                 "The authorization server gives no token for this API",
                 "Let the operator look at the log and at the route's token settings.",
+            ),
+            Self::ApiNonceNeeded => (
+                "api_nonce_needed",
+                503,
+                "The API wants its nonce in a proof, and the body is too large to be sent twice",
+                "Repeat the call: the nonce is known now.",
             ),
             Self::ProviderUnavailable => (
                 "provider_unavailable",

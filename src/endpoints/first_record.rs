@@ -40,6 +40,7 @@ pub fn record_of(
         id_token: tokens.id_token,
         extensions: Vec::new(),
     };
+    record.set_bound_to(tokens.bound_to);
     record.keep_ruled(&all, &kept.ruled);
     record
 }

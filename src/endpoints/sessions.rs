@@ -108,6 +108,9 @@ impl Sessions {
 
     /// What to do with the access token of `record` at `now`.
     pub fn freshness(&self, record: &SessionRecord, now: Timestamp) -> Freshness {
+        if !self.providers.can_use(record) {
+            return Freshness::Ended;
+        }
         let session = record.session_id.as_bytes();
         let early = spread(self.config.refresh_before, session, record.generation);
         freshness(record.sealed_at, record.access_expires, early, now)

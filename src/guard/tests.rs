@@ -109,7 +109,7 @@ fn answers_never_become_pages_or_workers(
     assert_eq!(guard().fetch_dest(&facts, &listed), expected);
 }
 
-// proves: AR-12
+// proves: AR-12, FA-10
 #[rstest]
 #[case::own_link(
     Some("same-origin"),
@@ -239,7 +239,7 @@ fn preflights_are_answered_from_lists(
     assert!(values.iter().all(|value| !value.contains('*') && !value.contains("x-forwarded-for")));
 }
 
-// proves: AR-14
+// proves: AR-14, FA-04
 #[rstest]
 #[case("/", true)]
 #[case("/orders?page=2#row-7", true)]

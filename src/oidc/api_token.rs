@@ -10,7 +10,7 @@ use super::introspection::{self, Active, Answered};
 use super::jws::{Kind, Unverified};
 use super::key_cache::Asker;
 use super::metadata::Metadata;
-use super::token_request::{self, Form};
+use super::token_request::{self, Client};
 use super::{Provider, json, token_response};
 use crate::clock::Timestamp;
 use crate::config::{IntrospectionForm, TokenTarget};
@@ -38,9 +38,8 @@ impl Provider {
         target: &TokenTarget,
     ) -> Result<ApiToken, OidcError> {
         let metadata = self.metadata().await?;
-        let proof = self.proof(&metadata);
-        let form = token_request::exchange(self.client(proof.as_ref()), subject, target);
-        let (answer, asked_at) = self.asked_token(&metadata, &form).await?;
+        let form = |client: Client<'_>| token_request::exchange(client, subject, target);
+        let (answer, asked_at) = self.ask_token(&metadata, form).await?;
         let token = self.token_of(&answer, asked_at)?;
         check_issued_type(&answer)?;
         Ok(token)
@@ -52,9 +51,8 @@ impl Provider {
     /// The server is unavailable, or does not give one.
     pub async fn client_token(&self, target: &TokenTarget) -> Result<ApiToken, OidcError> {
         let metadata = self.metadata().await?;
-        let proof = self.proof(&metadata);
-        let form = token_request::client_credentials(self.client(proof.as_ref()), target);
-        let (answer, asked_at) = self.asked_token(&metadata, &form).await?;
+        let form = |client: Client<'_>| token_request::client_credentials(client, target);
+        let (answer, asked_at) = self.ask_token(&metadata, form).await?;
         self.token_of(&answer, asked_at)
     }
 
@@ -103,21 +101,10 @@ impl Provider {
         }
     }
 
-    async fn asked_token(
-        &self,
-        metadata: &Metadata,
-        form: &Form,
-    ) -> Result<(Answer, Timestamp), OidcError> {
-        let asked_at = self.clock.now();
-        let authorization = form.authorization.as_ref();
-        let answer = self.http.post_form(&metadata.token, &form.body, authorization).await;
-        Ok((answer.map_err(|_| OidcError::TokenUnavailable)?, asked_at))
-    }
-
     fn token_of(&self, answer: &Answer, asked_at: Timestamp) -> Result<ApiToken, OidcError> {
         let life = self.config.default_token_lifetime;
         // A refresh token or an ID token beside it is nobody's business here: both end with this value.
-        let tokens = token_response::parse(answer, asked_at, life)?;
+        let tokens = token_response::parse(answer, asked_at, life, self.token_type())?;
         let token = Some(tokens.access_token);
         Ok(ApiToken { token, scope: tokens.scope, ends: Some(tokens.expires_at) })
     }

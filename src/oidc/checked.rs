@@ -44,16 +44,16 @@ impl Provider {
         Client { config: &self.config, assertion }
     }
 
+    /// The tokens that the token endpoint gives for `form`.
     pub(super) async fn tokens(
         &self,
         metadata: &Metadata,
-        form: &Form,
+        form: impl Fn(Client<'_>) -> Form,
     ) -> Result<TokenSet, OidcError> {
-        let asked_at = self.clock.now();
-        let answer =
-            self.http.post_form(&metadata.token, &form.body, form.authorization.as_ref()).await;
-        let answer = answer.map_err(|_| OidcError::TokenUnavailable)?;
-        let tokens = token_response::parse(&answer, asked_at, self.config.default_token_lifetime)?;
+        let (answer, asked_at) = self.ask_token(metadata, form).await?;
+        let life = self.config.default_token_lifetime;
+        let mut tokens = token_response::parse(&answer, asked_at, life, self.token_type())?;
+        tokens.bound_to = self.dpop.as_ref().map(|dpop| dpop.thumbprint().to_owned());
         if let Some(scope) = &tokens.scope {
             match token_response::granted(&self.config.scopes, scope) {
                 Granted::AsAsked => {}
@@ -95,10 +95,7 @@ impl Provider {
         claims: &mut IdClaims,
     ) -> Result<(), OidcError> {
         let endpoint = metadata.userinfo.as_ref().ok_or(OidcError::UserinfoInvalid)?;
-        let accept = "application/json, application/jwt";
-        let answer = self.http.get(endpoint, accept, Some(access_token)).await;
-        let answer = answer.map_err(|_| OidcError::UserinfoUnavailable)?;
-        let userinfo = match userinfo::parse(answer)? {
+        let userinfo = match userinfo::parse(self.ask_userinfo(endpoint, access_token).await?)? {
             Userinfo::Plain(userinfo) => userinfo,
             Userinfo::Signed(token) => {
                 let invalid = |_| OidcError::UserinfoInvalid;

@@ -14,7 +14,7 @@ use super::issuer::Issuer;
 use super::json;
 use super::metadata::{Metadata, Overrides};
 use crate::clock::{Clock, Timestamp};
-use crate::config::ProviderConfig;
+use crate::config::{Profile, ProviderConfig};
 
 /// How long a document is used before it is fetched again.
 const FRESH: Duration = Duration::from_secs(3600);
@@ -28,6 +28,7 @@ pub(super) struct Discovery {
     url: Url,
     issuer: Issuer,
     overrides: Overrides,
+    profile: Profile,
     clock: Clock,
     known: RwLock<Known>,
     /// Held during a fetch.
@@ -52,6 +53,7 @@ impl Discovery {
         Ok(Self {
             url: issuer.endpoint(&url).ok_or(ConfigFault::Endpoint)?,
             overrides: Overrides::new(&config.endpoints, &issuer)?,
+            profile: config.profile,
             issuer,
             clock,
             known: RwLock::new(Known { metadata: None, failed: None }),
@@ -111,7 +113,7 @@ impl Discovery {
         http: &Http,
     ) -> Result<(Metadata, Map<String, Value>, Option<SystemTime>), OidcError> {
         let answer = http
-            .get(&self.url, "application/json", None)
+            .get(&self.url, "application/json")
             .await
             .map_err(|_| OidcError::DiscoveryUnavailable)?;
         if answer.status != 200 {
@@ -122,6 +124,9 @@ impl Discovery {
         }
         let document = json::object(&answer.body).map_err(|_| OidcError::DiscoveryInvalid)?;
         let metadata = Metadata::of(&document, &self.issuer, &self.overrides)?;
+        if self.profile == Profile::Fapi2 && !metadata.meets_fapi2() {
+            return Err(OidcError::BelowProfile);
+        }
         Ok((metadata, document, answer.date))
     }
 

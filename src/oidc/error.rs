@@ -16,6 +16,10 @@ pub enum OidcError {
     IssuerMismatch,
     #[error("an endpoint is missing in the discovery document, or its URL is not acceptable")]
     EndpointInvalid,
+    #[error(
+        "the discovery document lacks what the FAPI 2.0 profile needs: PKCE with S256, pushed requests"
+    )]
+    BelowProfile,
     #[error("the issuer's keys cannot be fetched")]
     JwksUnavailable,
     #[error("the endpoint for pushed authorization requests is unavailable")]
@@ -148,6 +152,7 @@ impl OidcError {
             Self::DiscoveryInvalid => "discovery_invalid",
             Self::IssuerMismatch => "issuer_mismatch",
             Self::EndpointInvalid => "discovery_endpoint_invalid",
+            Self::BelowProfile => "discovery_below_profile",
             Self::JwksUnavailable => "jwks_unavailable",
             Self::PushUnavailable => "par_unavailable",
             Self::PushRejected => "par_rejected",

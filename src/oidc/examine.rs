@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::error::OidcError;
 use super::http::Answer;
 use super::json;
-use super::token_request;
+use super::token_request::{self, Client};
 use super::{Metadata, Provider};
 use crate::clock::Timestamp;
 use crate::config::ClientAuthMethod;
@@ -44,6 +44,7 @@ pub struct Facts {
     pub auth_method: Option<bool>,
     pub end_session: bool,
     pub revocation: bool,
+    pub introspection: bool,
     pub backchannel_logout: bool,
     /// Names itself in authorization responses (RFC 9207).
     pub names_itself: bool,
@@ -84,11 +85,9 @@ impl Provider {
         let keys = self.keys.keys(&self.http, &metadata.jwks).await;
         let verifier = Secret::from(MADE_UP_VERIFIER);
         let redirect_uri = self.redirect_uri.as_str();
-        let proof = self.proof(&metadata);
-        let client = self.client(proof.as_ref());
-        let form = token_request::code(client, MADE_UP_CODE, redirect_uri, &verifier);
-        let asked =
-            self.http.post_form(&metadata.token, &form.body, form.authorization.as_ref()).await;
+        let form =
+            |client: Client<'_>| token_request::code(client, MADE_UP_CODE, redirect_uri, &verifier);
+        let asked = self.ask_token(&metadata, form).await;
         Examination {
             discovery: Ok(facts(
                 &document,
@@ -98,7 +97,7 @@ impl Provider {
             )),
             clock_ahead: date.map(|date| ahead(date, self.clock.now())),
             keys: keys.map(|keys| keys.len()),
-            client: asked.map_or(Verdict::Unavailable, |answer| verdict(&answer)),
+            client: asked.map_or(Verdict::Unavailable, |(answer, _)| verdict(&answer)),
         }
     }
 }
@@ -132,6 +131,7 @@ fn facts(
         auth_method: has("token_endpoint_auth_methods_supported", auth_method),
         end_session: metadata.end_session.is_some(),
         revocation: metadata.revocation.is_some(),
+        introspection: metadata.introspection.is_some(),
         backchannel_logout: is_true("backchannel_logout_supported"),
         names_itself: metadata.names_itself,
         par: metadata.pushed.is_some(),

@@ -4,12 +4,14 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use reqwest::header::{self, HeaderValue};
+use reqwest::header::{self, HeaderName, HeaderValue};
 use reqwest::{Certificate, Client, Proxy, Request, Response, redirect, retry};
 use tokio::sync::Semaphore;
 use url::Url;
 
 use super::error::ConfigFault;
+use super::token_request::Form;
+use super::{DPOP, DPOP_NONCE};
 use crate::config::ProviderConfig;
 use crate::secret::Secret;
 
@@ -39,6 +41,8 @@ pub(super) struct Answer {
     media_type: String,
     /// When it was made, by the other side's clock.
     pub(super) date: Option<SystemTime>,
+    /// The lines of `DPoP-Nonce`.
+    pub(super) nonces: Vec<Vec<u8>>,
     pub(super) body: Vec<u8>,
 }
 
@@ -62,7 +66,7 @@ impl Answer {
 impl Answer {
     pub(super) fn for_test(status: u16, media_type: &str, body: &[u8]) -> Self {
         let media_type = media_type.to_owned();
-        Self { status, media_type, date: None, body: body.to_vec() }
+        Self { status, media_type, date: None, nonces: Vec::new(), body: body.to_vec() }
     }
 }
 
@@ -98,19 +102,36 @@ impl Http {
         Ok(Self { client, deadline: config.timeout, posts: Arc::new(Semaphore::new(MOST_POSTS)) })
     }
 
-    /// `GET`, asking for `accept`; with a bearer token when one is given.
-    pub(super) async fn get(
+    /// `GET`, asking for `accept`.
+    pub(super) async fn get(&self, url: &Url, accept: &'static str) -> Result<Answer, NoAnswer> {
+        self.send(Request::new(reqwest::Method::GET, url.clone()), accept).await
+    }
+
+    /// The same with a token: of bearers, or with the proof that goes with it.
+    pub(super) async fn get_with_token(
         &self,
-        url: &Url,
-        accept: &'static str,
-        bearer: Option<&Secret<String>>,
+        (url, accept): (&Url, &'static str),
+        token: &Secret<String>,
+        proof: Option<&str>,
     ) -> Result<Answer, NoAnswer> {
         let mut request = Request::new(reqwest::Method::GET, url.clone());
-        if let Some(token) = bearer {
-            let value = sensitive(&format!("Bearer {}", token.expose()))?;
-            request.headers_mut().insert(header::AUTHORIZATION, value);
-        }
+        let scheme = if proof.is_some() { "DPoP" } else { "Bearer" };
+        let value = sensitive(&format!("{scheme} {}", token.expose()))?;
+        request.headers_mut().insert(header::AUTHORIZATION, value);
+        add_proof(&mut request, proof)?;
         self.send(request, accept).await
+    }
+
+    /// `POST` of a form with what goes with it, and a proof where tokens are bound to a key.
+    pub(super) async fn post_form_with(
+        &self,
+        url: &Url,
+        form: &Form,
+        proof: Option<&str>,
+    ) -> Result<Answer, NoAnswer> {
+        let mut request = posted(url, &form.body, form.authorization.as_ref())?;
+        add_proof(&mut request, proof)?;
+        self.in_turn(request, "application/json").await
     }
 
     /// `POST` of a form, with an `Authorization` value when one is given.
@@ -131,13 +152,10 @@ impl Http {
         form: &Secret<String>,
         authorization: Option<&Secret<String>>,
     ) -> Result<Answer, NoAnswer> {
-        let mut request = Request::new(reqwest::Method::POST, url.clone());
-        let media_type = HeaderValue::from_static("application/x-www-form-urlencoded");
-        request.headers_mut().insert(header::CONTENT_TYPE, media_type);
-        if let Some(value) = authorization {
-            request.headers_mut().insert(header::AUTHORIZATION, sensitive(value.expose())?);
-        }
-        *request.body_mut() = Some(form.expose().clone().into());
+        self.in_turn(posted(url, form, authorization)?, accept).await
+    }
+
+    async fn in_turn(&self, request: Request, accept: &'static str) -> Result<Answer, NoAnswer> {
         let turn = tokio::time::timeout(self.deadline, self.posts.acquire()).await;
         let _turn = turn.map_err(gone)?.map_err(gone)?;
         self.send(request, accept).await
@@ -152,10 +170,35 @@ impl Http {
         let media_type = media_type(&response);
         let date = response.headers().get(header::DATE).and_then(|date| date.to_str().ok());
         let date = date.and_then(|date| httpdate::parse_http_date(date).ok());
+        let nonces = response.headers().get_all(DPOP_NONCE);
+        let nonces = nonces.iter().map(|nonce| nonce.as_bytes().to_vec()).collect();
         let body = read(response);
         let body = tokio::time::timeout(self.deadline, body).await.map_err(gone)??;
-        Ok(Answer { status, media_type, date, body })
+        Ok(Answer { status, media_type, date, nonces, body })
     }
+}
+
+fn posted(
+    url: &Url,
+    form: &Secret<String>,
+    authorization: Option<&Secret<String>>,
+) -> Result<Request, NoAnswer> {
+    let mut request = Request::new(reqwest::Method::POST, url.clone());
+    let media_type = HeaderValue::from_static("application/x-www-form-urlencoded");
+    request.headers_mut().insert(header::CONTENT_TYPE, media_type);
+    if let Some(value) = authorization {
+        request.headers_mut().insert(header::AUTHORIZATION, sensitive(value.expose())?);
+    }
+    *request.body_mut() = Some(form.expose().clone().into());
+    Ok(request)
+}
+
+fn add_proof(request: &mut Request, proof: Option<&str>) -> Result<(), NoAnswer> {
+    if let Some(proof) = proof {
+        let value = HeaderValue::from_str(proof).map_err(gone)?;
+        request.headers_mut().insert(HeaderName::from_static(DPOP), value);
+    }
+    Ok(())
 }
 
 async fn read(mut response: Response) -> Result<Vec<u8>, NoAnswer> {

@@ -188,7 +188,7 @@ impl Known {
 
 async fn fetch(http: &Http, url: &Url) -> Option<KeySet> {
     let accept = "application/jwk-set+json, application/json";
-    let answer = http.get(url, accept, None).await.ok()?;
+    let answer = http.get(url, accept).await.ok()?;
     let typed = answer.is("application/json") || answer.is("application/jwk-set+json");
     if answer.status != 200 || !typed {
         return None;

@@ -23,6 +23,8 @@ pub(super) struct Metadata {
     pub(super) pushed: Option<Url>,
     /// The server takes no others.
     pub(super) requires_push: bool,
+    /// The server takes PKCE with S256 (RFC 8414 §2).
+    pub(super) s256: bool,
     /// The server names itself in every authorization response (RFC 9207 §3).
     pub(super) names_itself: bool,
 }
@@ -96,9 +98,20 @@ impl Metadata {
             pushed: find("pushed_authorization_request_endpoint", &overrides.pushed)?,
             requires_push: document.get("require_pushed_authorization_requests")
                 == Some(&Value::Bool(true)),
+            s256: document
+                .get("code_challenge_methods_supported")
+                .and_then(Value::as_array)
+                .is_some_and(|methods| methods.iter().any(|method| method == "S256")),
             names_itself: document.get("authorization_response_iss_parameter_supported")
                 == Some(&Value::Bool(true)),
         })
+    }
+}
+
+impl Metadata {
+    /// What the FAPI 2.0 Security Profile wants of a server before anything is asked of it (section 5.3.2.2; AR-04).
+    pub(super) fn meets_fapi2(&self) -> bool {
+        self.s256 && self.pushed.is_some()
     }
 }
 

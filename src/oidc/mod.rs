@@ -8,6 +8,7 @@ mod authorization;
 mod checked;
 mod client_assertion;
 mod discovery;
+mod dpop;
 mod end_session;
 mod error;
 mod examine;
@@ -24,6 +25,7 @@ mod metadata;
 mod pushed;
 mod response_iss;
 mod revocation;
+mod token_call;
 mod token_request;
 mod token_response;
 mod userinfo;
@@ -31,11 +33,14 @@ mod userinfo;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use jsonwebtoken::Algorithm;
 use oauth2::RedirectUrl;
 
 pub use api_token::ApiToken;
 pub use authorization::{AuthorizationRequest, code_challenge};
+pub use dpop::{Dpop, FIELD as DPOP, NONCE_FIELD as DPOP_NONCE, Target as ProofTarget};
 pub use error::{ConfigFault, IdTokenFault, OidcError};
 pub use examine::{Examination, Facts, Verdict};
 pub use id_token::{IdClaims, RefreshExpectation};
@@ -47,8 +52,9 @@ use self::http::Http;
 use self::issuer::Issuer;
 use self::key_cache::KeyCache;
 use self::metadata::Metadata;
+use self::token_request::Client;
 use crate::clock::Clock;
-use crate::config::{ProviderConfig, PushedRequests, ResponseMode};
+use crate::config::{Profile, ProviderConfig, PushedRequests, ResponseMode};
 use crate::secret::{Random, Secret};
 
 /// One authorization server, as one client of it.
@@ -62,6 +68,7 @@ pub struct Provider {
     http: Http,
     discovery: Discovery,
     keys: KeyCache,
+    dpop: Option<Arc<Dpop>>,
     random: Random,
 }
 
@@ -104,13 +111,16 @@ impl Provider {
         let algorithms: Option<Vec<_>> =
             config.algorithms.iter().map(|name| jwks::algorithm(name)).collect();
         let algorithms = algorithms.filter(|names| !names.is_empty());
+        let random = Random::system();
+        let dpop = config.dpop_key.clone().map(|key| Dpop::new(key, clock.clone(), random.clone()));
         Ok(Self {
+            dpop: dpop.map(Arc::new),
             redirect_uri: RedirectUrl::new(redirect_uri).map_err(|_| ConfigFault::RedirectUri)?,
             algorithms: algorithms.ok_or(ConfigFault::Algorithms)?,
             http: Http::new(&config)?,
             discovery: Discovery::new(&config, issuer.clone(), clock.clone())?,
             keys: KeyCache::new(clock.clone()),
-            random: Random::system(),
+            random,
             issuer,
             config,
             clock,
@@ -162,6 +172,11 @@ impl Provider {
         own.flat_map(|own| std::iter::once(&own.key).chain(&own.next)).map(|key| key.public())
     }
 
+    /// The key that access tokens of this server are bound to, if they are.
+    pub fn dpop(&self) -> Option<&Arc<Dpop>> {
+        self.dpop.as_ref()
+    }
+
     /// Whether the server is asked to answer logins by a form.
     pub fn answers_by_form(&self) -> bool {
         self.config.response_mode == ResponseMode::FormPost
@@ -177,14 +192,9 @@ impl Provider {
     pub async fn exchange(&self, exchange: CodeExchange<'_>) -> Result<Login, OidcError> {
         let metadata = self.ready().await?;
         let redirect_uri = self.redirect_uri.as_str();
-        let proof = self.proof(&metadata);
-        let form = token_request::code(
-            self.client(proof.as_ref()),
-            exchange.code,
-            redirect_uri,
-            exchange.verifier,
-        );
-        let tokens = self.tokens(&metadata, &form).await?;
+        let CodeExchange { code, verifier, .. } = exchange;
+        let form = |client: Client<'_>| token_request::code(client, code, redirect_uri, verifier);
+        let tokens = self.tokens(&metadata, form).await?;
         let id_token = tokens.id_token.as_ref().ok_or(IdTokenFault::Missing)?;
         let mut claims = self.verified(&metadata, id_token, &tokens.access_token).await?;
         self.rules().check_login(&claims, &self.login_rules(&exchange))?;
@@ -201,9 +211,8 @@ impl Provider {
         expected: &RefreshExpectation,
     ) -> Result<TokenSet, OidcError> {
         let metadata = self.ready().await?;
-        let proof = self.proof(&metadata);
-        let form = token_request::refresh(self.client(proof.as_ref()), refresh_token);
-        let tokens = self.tokens(&metadata, &form).await?;
+        let form = |client: Client<'_>| token_request::refresh(client, refresh_token);
+        let tokens = self.tokens(&metadata, form).await?;
         if let Some(id_token) = &tokens.id_token {
             let claims = self.verified(&metadata, id_token, &tokens.access_token).await?;
             id_token::check_refresh(&claims, expected)?;
@@ -250,6 +259,7 @@ impl Provider {
     /// Checks `iss` of an authorization response, on errors too (RFC 9207 §2.4).
     pub async fn check_response_iss(&self, iss: Option<&str>) -> Result<(), OidcError> {
         let metadata = self.metadata().await?;
-        response_iss::check(&self.issuer, metadata.names_itself, iss)
+        let promised = metadata.names_itself || self.config.profile == Profile::Fapi2;
+        response_iss::check(&self.issuer, promised, iss)
     }
 }

@@ -8,7 +8,9 @@ use rstest::rstest;
 
 use super::*;
 use crate::clock::Timestamp;
-use crate::config::{ClientAuthMethod, EndpointOverrides, IntrospectionForm, ResponseMode};
+use crate::config::{
+    ClientAuthMethod, EndpointOverrides, IntrospectionForm, Profile, ResponseMode,
+};
 
 /// A valid configuration for `issuer`.
 pub(super) fn provider_config(issuer: &str) -> ProviderConfig {
@@ -19,6 +21,8 @@ pub(super) fn provider_config(issuer: &str) -> ProviderConfig {
         client_secret: Secret::from("the-secret"),
         client_key: None,
         auth_method: ClientAuthMethod::ClientSecretBasic,
+        profile: Profile::Oidc,
+        dpop_key: None,
         pushed_requests: PushedRequests::WhenRequired,
         response_mode: ResponseMode::Query,
         introspection: IntrospectionForm::Jwt,

@@ -18,6 +18,8 @@ const LONGEST_LIFE: u64 = 366 * 24 * 3600;
 #[derive(Clone, Debug)]
 pub struct TokenSet {
     pub access_token: Secret<String>,
+    /// The thumbprint of the key that it is bound to, if it is.
+    pub bound_to: Option<String>,
     /// By our clock, from the moment of asking.
     pub expires_at: Timestamp,
     /// `None`: the old one goes on (RF-02).
@@ -38,11 +40,12 @@ pub(super) enum Granted {
     Wider,
 }
 
-/// Reads an answer to a request made at `asked_at`; `default_life` is for answers that name none.
+/// Reads an answer to a request made at `asked_at`; `default_life` is for answers that name none, `token_type` what its tokens must be.
 pub(super) fn parse(
     answer: &Answer,
     asked_at: Timestamp,
     default_life: Duration,
+    token_type: &str,
 ) -> Result<TokenSet, OidcError> {
     if answer.status != 200 {
         return Err(refusal(answer));
@@ -52,14 +55,16 @@ pub(super) fn parse(
     }
     let mut members = json::object(&answer.body).map_err(|_| OidcError::TokenResponseInvalid)?;
     match members.get("token_type") {
-        // RFC 6749 §5.1: compared without regard to case. DPoP or mac tokens need a proof that we do not make.
-        Some(Value::String(kind)) if kind.eq_ignore_ascii_case("bearer") => {}
+        // RFC 6749 §5.1: compared without regard to case. What is not bound where it must be is as unusable as the reverse
+        // (RFC 9449 §5).
+        Some(Value::String(kind)) if kind.eq_ignore_ascii_case(token_type) => {}
         Some(Value::String(_)) => return Err(OidcError::TokenTypeUnsupported),
         _ => return Err(OidcError::TokenResponseInvalid),
     }
     let access_token = token(&mut members, "access_token")?;
     Ok(TokenSet {
         access_token: access_token.ok_or(OidcError::TokenResponseInvalid)?,
+        bound_to: None,
         expires_at: asked_at.plus(life(members.get("expires_in"), default_life)),
         refresh_token: token(&mut members, "refresh_token")?,
         refresh_ends: refresh_life(&members).map(|life| asked_at.plus(life)),

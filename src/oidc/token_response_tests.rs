@@ -19,7 +19,7 @@ fn parse_with(name: &str, value: Value) -> Result<TokenSet, OidcError> {
         Value::Null => drop(body.as_object_mut().unwrap().remove(name)),
         value => body[name] = value,
     }
-    parse(&answer(200, "application/json", &body.to_string()), ASKED, DEFAULT)
+    parse(&answer(200, "application/json", &body.to_string()), ASKED, DEFAULT, "Bearer")
 }
 
 // proves: CB-08
@@ -150,7 +150,7 @@ fn each_failure_is_what_it_is(
     #[case] body: &str,
     #[case] expected: OidcError,
 ) {
-    let refused = parse(&answer(status, media_type, body), ASKED, DEFAULT).map(drop);
+    let refused = parse(&answer(status, media_type, body), ASKED, DEFAULT, "Bearer").map(drop);
     assert_eq!(refused, Err(expected));
 }
 
@@ -169,7 +169,7 @@ fn a_granted_scope_is_compared_as_a_set(#[case] scope: &str, #[case] expected: G
 proptest! {
     #[test]
     fn any_answer_is_read_or_refused_without_panic(status in 100_u16..600, body: Vec<u8>) {
-        let _ = parse(&Answer::for_test(status, "application/json", &body), ASKED, DEFAULT);
+        let _ = parse(&Answer::for_test(status, "application/json", &body), ASKED, DEFAULT, "Bearer");
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! Reads what an upstream says about the token in `WWW-Authenticate` (RFC 9110 §11.6.1, RFC 6750 §3). Only
-//! `Bearer … error="invalid_token"` says that another token would help, and only `insufficient_user_authentication` that
+//! `Bearer … error="invalid_token"`, or `DPoP …` for a token that went out so, says that another token would help, and only `insufficient_user_authentication` that
 //! another login would (RFC 9470 §3); what cannot be read says nothing.
 
 use http::StatusCode;
@@ -20,9 +20,10 @@ pub struct StepUp {
     pub max_age: Option<u64>,
 }
 
-/// Whether an answer of this status says that the access token is not valid any more.
-pub fn refused(status: StatusCode, headers: &HeaderMap) -> bool {
-    status == StatusCode::UNAUTHORIZED && refuses_token(headers)
+/// Whether an answer of this status says that the access token is not valid any more; `is_bound` is one that went out with a proof.
+pub fn refused(status: StatusCode, headers: &HeaderMap, is_bound: bool) -> bool {
+    let scheme: &[u8] = if is_bound { b"dpop" } else { b"bearer" };
+    status == StatusCode::UNAUTHORIZED && refuses_token(headers, scheme)
 }
 
 /// What a login must have, if an answer of this status says that this one does not have it.
@@ -73,12 +74,16 @@ fn max_age(value: &[u8]) -> Option<u64> {
     text.parse().ok().filter(|_| is_number)
 }
 
-/// Whether the challenges say that the access token is not valid any more.
-fn refuses_token(headers: &HeaderMap) -> bool {
+/// Whether the challenges of this scheme, that of the token, say that it is not valid any more.
+fn refuses_token(headers: &HeaderMap, scheme: &[u8]) -> bool {
+    any_challenge(headers, |param| param.is_error_of(scheme, b"invalid_token"))
+}
+
+fn any_challenge(headers: &HeaderMap, says_so: impl Fn(&Param<'_>) -> bool) -> bool {
     let lines = headers.get_all(WWW_AUTHENTICATE).iter().take(MOST_LINES);
     lines
         .map(http::HeaderValue::as_bytes)
-        .any(|line| line.len() <= MOST_BYTES && Challenges(line).any(Param::says_invalid_token))
+        .any(|line| line.len() <= MOST_BYTES && Challenges(line).any(&says_so))
 }
 
 /// One parameter of a challenge; nothing in it is copied.
@@ -90,11 +95,17 @@ struct Param<'a> {
 }
 
 impl Param<'_> {
-    fn says_invalid_token(&self) -> bool {
-        self.scheme.eq_ignore_ascii_case(b"bearer")
+    fn is_error_of(&self, scheme: &[u8], error: &[u8]) -> bool {
+        self.scheme.eq_ignore_ascii_case(scheme)
             && self.name.eq_ignore_ascii_case(b"error")
-            && self.value == b"invalid_token"
+            && self.value == error
     }
+}
+
+/// Whether an answer of this status wants a nonce in the proof, and has looked at nothing else (RFC 9449 §9).
+pub fn wants_nonce(status: StatusCode, headers: &HeaderMap) -> bool {
+    let says_so = |param: &Param<'_>| param.is_error_of(b"dpop", b"use_dpop_nonce");
+    status == StatusCode::UNAUTHORIZED && any_challenge(headers, says_so)
 }
 
 /// The rest of a line, read parameter by parameter.
@@ -215,7 +226,7 @@ mod tests {
         #[case] expected: bool,
     ) {
         let lines: Vec<&[u8]> = lines.iter().map(|line| line.as_bytes()).collect();
-        assert_eq!(refuses_token(&headers(&lines)), expected);
+        assert_eq!(refuses_token(&headers(&lines), b"bearer"), expected);
     }
 
     // proves: PX-19
@@ -246,11 +257,11 @@ mod tests {
     proptest! {
         #[test]
         fn any_line_is_read_to_an_end(line in "[ -~\t]{0,200}") {
-            refuses_token(&headers(&[line.as_bytes()]));
+            refuses_token(&headers(&[line.as_bytes()]), b"bearer");
             let quoted = format!("Basic realm=\"{}\"", line.replace(['"', '\\'], ""));
-            prop_assert!(!refuses_token(&headers(&[quoted.as_bytes()])), "{quoted}");
+            prop_assert!(!refuses_token(&headers(&[quoted.as_bytes()]), b"bearer"), "{quoted}");
             let told = format!("{quoted}, Bearer error=invalid_token");
-            prop_assert!(refuses_token(&headers(&[told.as_bytes()])), "{told}");
+            prop_assert!(refuses_token(&headers(&[told.as_bytes()]), b"bearer"), "{told}");
         }
     }
 }

@@ -165,6 +165,7 @@ fn is_origin_policy(name: &str) -> bool {
             | "service-worker"
             | "www-authenticate"
             | "authentication-info"
+            | "dpop-nonce"
             | "x-content-type-options"
             | "x-frame-options"
             | "permissions-policy"

@@ -18,6 +18,7 @@ mod multiplexed;
 mod path;
 mod pool;
 mod problem;
+mod proof;
 mod relay;
 mod request;
 mod response;
@@ -36,6 +37,7 @@ use actix_web::dev::Payload;
 use actix_web::{HttpRequest, HttpResponse};
 
 use crate::config::PublicUrl;
+use crate::oidc::Dpop;
 use crate::secret::Secret;
 use crate::telemetry::Answered;
 use crate::traces::{self, Trace};
@@ -58,6 +60,8 @@ pub struct Outgoing<'a> {
     pub path: &'a NormalPath,
     /// Attached only when the route's token source is the login.
     pub access_token: Option<&'a Secret<String>>,
+    /// Proofs of the key that the token is bound to, if it is.
+    pub dpop: Option<&'a Dpop>,
     /// The browser's address, as far as it can be believed.
     pub client_ip: IpAddr,
     pub public: &'a PublicUrl,
@@ -91,8 +95,17 @@ pub struct Forwarded {
     pub response: HttpResponse,
     /// The upstream says that the access token is not valid (any more): another one would help.
     pub token_refused: bool,
+    /// The upstream wants its nonce in the proof, and has named it: the same call, sent again, would do.
+    pub nonce_wanted: bool,
     /// The upstream wants another login for this call.
     pub step_up: Option<Box<StepUp>>,
+}
+
+impl Forwarded {
+    /// An answer that says nothing of the token.
+    pub fn plain(response: HttpResponse) -> Self {
+        Self { response, token_refused: false, nonce_wanted: false, step_up: None }
+    }
 }
 
 /// Forwards `request` and gives the upstream's answer, its body still streaming.
@@ -109,7 +122,7 @@ pub async fn forward(
     request::refuse(request, route)?;
     if request::ends_here(request) {
         let response = response::own_options(route.allow());
-        return Ok(Forwarded { response, token_refused: false, step_up: None });
+        return Ok(Forwarded::plain(response));
     }
     let upload = upload::Upload::new(request, body, route.config().body_limit)?;
     let framing = upload.framing();
@@ -121,10 +134,12 @@ pub async fn forward(
     });
     outgoing.called(request, sent.as_ref().ok().map(|(answer, _)| answer.status().as_u16()));
     let answered = sent.and_then(|(answer, link)| {
-        let token_refused = challenge::refused(answer.status(), answer.headers());
+        let token_refused =
+            challenge::refused(answer.status(), answer.headers(), outgoing.dpop.is_some());
         let step_up = challenge::step_up(answer.status(), answer.headers()).map(Box::new);
+        let nonce_wanted = proof::learn(&outgoing, &answer);
         let response = response::build(answer, link, request, &outgoing)?;
-        Ok(Forwarded { response, token_refused, step_up })
+        Ok(Forwarded { response, token_refused, nonce_wanted, step_up })
     });
     answered.inspect_err(|error| log(error, &outgoing))
 }

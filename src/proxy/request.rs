@@ -16,8 +16,9 @@ use super::error::ProxyError;
 use super::route::Route;
 use super::upload::Framing;
 use super::values::Values;
-use super::{fields, identity, upgrade};
+use super::{fields, identity, proof, upgrade};
 use crate::config::TokenSource;
+use crate::oidc::Dpop;
 use crate::secret::Secret;
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -98,7 +99,11 @@ pub fn head(
         headers.insert(MAX_FORWARDS, HeaderValue::from(left.saturating_sub(1)));
     }
     if let Some(token) = token {
-        headers.insert(AUTHORIZATION, bearer(token, &mut values)?);
+        headers.insert(AUTHORIZATION, credential(token, outgoing.dpop, &mut values)?);
+        if let Some(dpop) = outgoing.dpop {
+            let proof = proof::of(dpop, outgoing.route.upstream(), &head, token)?;
+            head.headers_mut().insert(proof::FIELD, proof);
+        }
     }
     Ok(head)
 }
@@ -211,9 +216,14 @@ fn frame(headers: &mut HeaderMap, framing: Framing, http2: bool) {
 }
 
 /// The one copy of the token that a call makes.
-fn bearer(token: &Secret<String>, values: &mut Values) -> Result<HeaderValue, ProxyError> {
+fn credential(
+    token: &Secret<String>,
+    dpop: Option<&Dpop>,
+    values: &mut Values,
+) -> Result<HeaderValue, ProxyError> {
+    let scheme: &[u8] = if dpop.is_some() { b"DPoP " } else { b"Bearer " };
     let mut value = values
-        .join(&[b"Bearer ", token.expose().as_bytes()])
+        .join(&[scheme, token.expose().as_bytes()])
         .ok_or(ProxyError::Invalid("the access token is no field value"))?;
     value.set_sensitive(true);
     Ok(value)

@@ -28,7 +28,7 @@ use super::frames::{Frames, close_frame};
 use super::pool::{Link, Pool};
 use super::upgrade::Handshake;
 use super::upload::{Framing, Upload};
-use super::{Forwarded, Outgoing, challenge, request, response};
+use super::{Forwarded, Outgoing, challenge, proof, request, response};
 use crate::store::Ending;
 
 /// The close code of a session's end: what 401 is to a call. The reason tells which end it was.
@@ -143,12 +143,19 @@ async fn ask(
         }
     })?;
     if answer.status() != http::StatusCode::SWITCHING_PROTOCOLS {
-        let token_refused = challenge::refused(answer.status(), answer.headers());
+        let token_refused =
+            challenge::refused(answer.status(), answer.headers(), outgoing.dpop.is_some());
+        let nonce_wanted = proof::learn(outgoing, &answer);
         // A call like any other: it has an end, which the way down waits for.
         link.terms.endless = false;
         let response = response::build(answer, link, request, outgoing)?;
         let response = whole(response).await?;
-        return Ok(Opened::Refused(Forwarded { response, token_refused, step_up: None }));
+        return Ok(Opened::Refused(Forwarded {
+            response,
+            token_refused,
+            nonce_wanted,
+            step_up: None,
+        }));
     }
     if !handshake.is_answered_by(answer.headers()) {
         return Err(ProxyError::Invalid("the upstream's answer does not fit the handshake"));

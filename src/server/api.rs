@@ -9,7 +9,9 @@ use actix_web::dev::Payload;
 use futures_util::future::{Either, select};
 use tokio::time::timeout;
 
+use super::api_entry::guard;
 use super::app::App;
+use super::bound_call;
 use super::by_claims;
 use super::held_open;
 use super::pages;
@@ -21,9 +23,9 @@ use super::worker::Worker;
 use crate::config::TokenSource;
 use crate::edge::{Code, Problem};
 use crate::endpoints::{Call, set_cookies};
+use crate::oidc::Dpop;
 use crate::proxy::{
-    Forwarded, Handshake, NormalPath, Opened, Outgoing, Route, asks_for_websocket, forward,
-    open_tunnel,
+    Forwarded, Handshake, NormalPath, Opened, Outgoing, Route, forward, open_tunnel,
 };
 use crate::secret::Secret;
 use crate::session::{OpenSession, SessionRecord};
@@ -72,10 +74,11 @@ async fn through(
     let told = Vec::new();
     let api = Api { call, app, worker, route, path, handshake, claim_fields, told, trail };
     match route.config().token {
-        TokenSource::None => api.forward(None, body).await.map(|sent| sent.response),
+        TokenSource::None => api.forward((None, None), body).await.map(|sent| sent.response),
         TokenSource::Client => {
             let token = Box::pin(tokens_of_apis::own(app, route.config())).await?;
-            api.forward(token.token.as_ref(), body).await.map(|sent| sent.response)
+            let dpop = app.providers.first().provider.dpop().map(AsRef::as_ref);
+            api.forward((token.token.as_ref(), dpop), body).await.map(|sent| sent.response)
         }
         TokenSource::Login | TokenSource::Exchange | TokenSource::Introspect => {
             api.with_login_token(body).await
@@ -271,6 +274,9 @@ impl Api<'_> {
         }
         let other_token = other.as_ref().and_then(|other| other.token.as_ref());
         let token = Some(other_token.unwrap_or(&record.access_token));
+        let provider = app.providers.of(record.registration);
+        let dpop = provider.and_then(|one| one.provider.dpop()).map(AsRef::as_ref);
+        let token = (token, dpop);
         let session = (record, app.providers.issuer_of(record));
         let Some(handshake) = &self.handshake else {
             let payload = std::mem::replace(&mut body.payload, Payload::None);
@@ -280,39 +286,50 @@ impl Api<'_> {
             return Ok(sent);
         };
         let (pool, is_ours) = (&self.worker.pool, |name: &str| app.cookies.is_ours(name));
-        let outgoing = self.outgoing(token, &is_ours);
-        let opened = Box::pin(open_tunnel(pool, call.request, handshake, outgoing)).await;
+        let open = || {
+            let outgoing = self.outgoing(token, &is_ours);
+            Box::pin(open_tunnel(pool, call.request, handshake, outgoing))
+        };
+        let opened = match open().await {
+            Ok(Opened::Refused(sent)) if sent.nonce_wanted => open().await,
+            opened => opened,
+        };
         match opened.map_err(|error| refused(Problem::from(error)))? {
             Opened::Refused(sent) => Ok(sent),
             Opened::Switched(tunnel) => {
                 let browser = std::mem::replace(&mut body.payload, Payload::None);
                 let joined = (tunnel, browser);
                 let response = held_open::join(joined, &app.ends, config, session, call.request_id);
-                Ok(Forwarded { response, token_refused: false, step_up: None })
+                Ok(Forwarded::plain(response))
             }
         }
     }
 
     async fn forward(
         &self,
-        token: Option<&Secret<String>>,
+        token: (Option<&Secret<String>>, Option<&Dpop>),
         body: Payload,
     ) -> Result<Forwarded, Refused> {
         let is_ours = |name: &str| self.app.cookies.is_ours(name);
-        let outgoing = self.outgoing(token, &is_ours);
-        let sent = forward(&self.worker.pool, self.call.request, body, outgoing).await;
-        sent.map_err(|error| refused(Problem::from(error)))
+        let (pool, request) = (&self.worker.pool, self.call.request);
+        let once = |body| forward(pool, request, body, self.outgoing(token, &is_ours));
+        if token.1.is_none() {
+            return once(body).await.map_err(|error| refused(Problem::from(error)));
+        }
+        let once = async |body| once(body).await.map_err(Problem::from);
+        Box::pin(bound_call::sent(request, body, once)).await.map_err(refused)
     }
 
     fn outgoing<'b>(
         &'b self,
-        token: Option<&'b Secret<String>>,
+        (token, dpop): (Option<&'b Secret<String>>, Option<&'b Dpop>),
         is_ours: &'b dyn Fn(&str) -> bool,
     ) -> Outgoing<'b> {
         Outgoing {
             route: self.route,
             path: &self.path,
             access_token: token,
+            dpop,
             client_ip: self.call.client_ip,
             public: &self.app.public,
             request_id: self.call.request_id,
@@ -366,29 +383,6 @@ struct Body {
     payload: Payload,
     /// Sending the call twice does no more than sending it once.
     may_repeat: bool,
-}
-
-/// Refuses a caller who may not be here, and reads a WebSocket's handshake. `Upgrade: websocket` alone makes the server
-/// read raw bytes to the end of the connection: it is an error unless all of it is there.
-fn guard(call: &Call<'_>, app: &App, route: &Route) -> Result<Option<Handshake>, Refused> {
-    let config = route.config();
-    if asks_for_websocket(call.request) {
-        if !config.websocket {
-            return Err(refused(Problem::new(Code::UpgradeUnsupported)));
-        }
-        app.guard.websocket(&call.facts).map_err(|refusal| refused(refusal.into()))?;
-        let handshake = Handshake::read(call.request);
-        return handshake.map(Some).ok_or_else(|| refused(Problem::new(Code::BadHandshake)));
-    }
-    let header_free = config.header_free && matches!(call.facts.method, "GET" | "HEAD");
-    if header_free {
-        app.guard.header_free_route(&call.facts)
-    } else {
-        app.guard.header_route(&call.facts)
-    }
-    .and_then(|()| app.guard.fetch_dest(&call.facts, &config.fetch_dest))
-    .map_err(|refusal| refused(refusal.into()))?;
-    Ok(None)
 }
 
 fn refused(problem: Problem) -> Refused {

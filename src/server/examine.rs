@@ -1,6 +1,8 @@
 //! Tries what a configuration depends on, without serving: authorization servers, Redis, upstreams. Says of each thing whether it
 //! works, what is wrong with it, and how to mend it. Changes nothing anywhere; no finding holds a secret or text of another server.
 
+mod wanted;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -98,8 +100,8 @@ fn secrets(app: &AppConfig, tell: &mut impl FnMut(Finding)) {
     if let Some((one, other)) = app.one_secret_for() {
         tell(warning(
             "secrets",
-            format!("the providers {one} and {other} have the same client secret"),
-            "have one of them make a new secret: who has it could act as this app at the other",
+            format!("the providers {one} and {other} have the same client secret or key"),
+            "give one of them another one: who has it could act as this app at the other",
         ));
     }
 }
@@ -132,12 +134,13 @@ async fn provider(
         Err(_) => failed(
             "keys",
             "the issuer's keys cannot be fetched",
-            "open its jwks_uri from this machine; provider.endpoints.jwks names another address",
+            "open its jwks_uri from this machine; provider.jwks_uri names another address",
         ),
     });
     tell(known_client(client));
     tell(clocks(clock_ahead, config.clock_skew));
     said(&facts, tell);
+    wanted::tell((app, config), &facts, tell);
     let urls = [
         app.url_for("/callback", config),
         app.url("/logged-out"),
@@ -158,8 +161,9 @@ fn no_discovery(error: OidcError, config: &ProviderConfig) -> Finding {
             "write the issuer exactly as its document does, to the last slash; or set provider.issuer_template"
         }
         OidcError::EndpointInvalid => {
-            "an endpoint is missing or plain HTTP; provider.endpoints can name it"
+            "an endpoint is missing or plain HTTP; provider.token_endpoint and its like can name it"
         }
+        OidcError::BelowProfile => "turn both on over there, or set provider.profile = \"oidc\"",
         OidcError::DiscoveryInvalid => {
             "the address answers with something else; provider.discovery_url names another one"
         }
@@ -195,7 +199,7 @@ fn known_client(verdict: Verdict) -> Finding {
         Verdict::Unavailable => failed(
             CHECK,
             "the token endpoint does not answer",
-            "open it from this machine; provider.endpoints.token names another address",
+            "open it from this machine; provider.token_endpoint names another address",
         ),
         Verdict::Skipped => warning(CHECK, "was not asked", "mend what is above first"),
     }
@@ -261,7 +265,7 @@ fn said(facts: &Facts, tell: &mut impl FnMut(Finding)) {
         tell(warning(
             "logout",
             "it has no endpoint to end its own session",
-            "set logout.mode = \"local\", or name it as provider.endpoints.end_session",
+            "set logout.mode = \"local\", or name it as provider.end_session_endpoint",
         ));
     }
     if !facts.revocation {

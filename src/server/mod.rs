@@ -2,7 +2,9 @@
 
 mod admin;
 mod api;
+mod api_entry;
 mod app;
+mod bound_call;
 mod build;
 mod by_claims;
 mod connections;

@@ -58,7 +58,7 @@ pub async fn own(app: &App, config: &RouteConfig) -> Result<Arc<ApiToken>, Refus
 /// The answer to a call whose access token is not active any more, as if the API had said so: a new one may help.
 pub fn inactive(request_id: &str) -> Forwarded {
     let response: HttpResponse = Problem::new(Code::TokenInactive).response(request_id, false);
-    Forwarded { response, token_refused: true, step_up: None }
+    Forwarded { token_refused: true, ..Forwarded::plain(response) }
 }
 
 async fn fetched(

@@ -62,6 +62,8 @@ const TENANT: u16 = 2;
 const REFRESH_ENDS: u16 = 3;
 /// The tag of the claims that routes look at, a JSON object.
 const RULED: u16 = 4;
+/// The tag of the thumbprint of the key that the access token is bound to, where it is.
+const BOUND_TO: u16 = 5;
 
 impl SessionRecord {
     /// Remembers the nonce of the login.
@@ -91,6 +93,17 @@ impl SessionRecord {
     pub fn set_refresh_ends(&mut self, ends: Option<Timestamp>) {
         self.extensions.retain(|(tag, _)| *tag != REFRESH_ENDS);
         self.extensions.extend(ends.map(|ends| (REFRESH_ENDS, ends.0.to_be_bytes().to_vec())));
+    }
+
+    /// The thumbprint of the key that the access token is bound to; `None` for one of bearers (RFC 9449 §6).
+    pub fn bound_to(&self) -> Option<&str> {
+        self.text(BOUND_TO)
+    }
+
+    /// Remembers what the access token is bound to.
+    pub fn set_bound_to(&mut self, thumbprint: Option<String>) {
+        self.extensions.retain(|(tag, _)| *tag != BOUND_TO);
+        self.extensions.extend(thumbprint.map(|it| (BOUND_TO, it.into_bytes())));
     }
 
     /// When this session is over if nothing is refreshed any more: with its last token, at its absolute end at the latest

@@ -79,7 +79,8 @@ impl ApiTokens {
         let (now, token) = (self.clock.now(), caller.map(|caller| caller.access_token));
         // A digest of a token costs more than all the rest of this.
         let serves = |kept: &Kept| kept.subject.as_deref() == token && now < kept.until;
-        let key = key(asked.registration, (source, target), caller);
+        let bound_to = asked.provider.dpop().map_or("", |dpop| dpop.thumbprint());
+        let key = key((asked.registration, bound_to), (source, target), caller);
         let flight = self.flights.join_if(key, serves, || {
             let (it, provider, target) =
                 (self.clone(), Arc::clone(&asked.provider), target.clone());
@@ -150,9 +151,9 @@ impl ApiTokens {
     }
 }
 
-/// Everything that makes a token one caller's, of one authorization server, for one API.
+/// Everything that makes a token one caller's, of one authorization server, bound to one key, for one API.
 fn key(
-    registration: Registration,
+    (registration, bound_to): (Registration, &str),
     (source, target): (TokenSource, &TokenTarget),
     caller: Option<Caller<'_>>,
 ) -> [u8; 32] {
@@ -167,7 +168,8 @@ fn key(
     let (audience, resource) = (text(&target.audience), text(&target.resource));
     let session: &[u8] = caller.map_or(&[], |caller| caller.session);
     let of = registration.as_bytes();
-    let parts = [of, source, audience.as_bytes(), resource.as_bytes(), scopes.as_bytes(), session];
+    let target = [audience.as_bytes(), resource.as_bytes(), scopes.as_bytes()];
+    let parts = [of, bound_to.as_bytes(), source].into_iter().chain(target).chain([session]);
     let mut hash = Sha256::new();
     for part in parts {
         hash.update((part.len() as u64).to_be_bytes());
@@ -196,15 +198,16 @@ mod tests {
             };
         let (one, exchange) = (target(Some("a"), None, &[]), TokenSource::Exchange);
         let keys = [
-            key(home, (exchange, &one), caller(&[1; 16])),
-            key(partner, (exchange, &one), caller(&[1; 16])),
-            key(home, (exchange, &one), caller(&[2; 16])),
-            key(home, (TokenSource::Client, &one), None),
-            key(partner, (TokenSource::Client, &one), None),
-            key(home, (TokenSource::Introspect, &one), caller(&[1; 16])),
-            key(home, (exchange, &target(None, Some("a"), &[])), caller(&[1; 16])),
-            key(home, (exchange, &target(None, None, &["a"])), caller(&[1; 16])),
-            key(home, (exchange, &target(Some("a"), None, &["b"])), caller(&[1; 16])),
+            key((home, ""), (exchange, &one), caller(&[1; 16])),
+            key((home, "thumbprint"), (exchange, &one), caller(&[1; 16])),
+            key((partner, ""), (exchange, &one), caller(&[1; 16])),
+            key((home, ""), (exchange, &one), caller(&[2; 16])),
+            key((home, ""), (TokenSource::Client, &one), None),
+            key((partner, ""), (TokenSource::Client, &one), None),
+            key((home, ""), (TokenSource::Introspect, &one), caller(&[1; 16])),
+            key((home, ""), (exchange, &target(None, Some("a"), &[])), caller(&[1; 16])),
+            key((home, ""), (exchange, &target(None, None, &["a"])), caller(&[1; 16])),
+            key((home, ""), (exchange, &target(Some("a"), None, &["b"])), caller(&[1; 16])),
         ];
         let distinct: std::collections::HashSet<[u8; 32]> = keys.into_iter().collect();
         assert_eq!(distinct.len(), keys.len());

@@ -60,6 +60,13 @@ impl Providers {
         self.iter().find(|one| one.registration == registration)
     }
 
+    /// Whether the access token of `record` can be used as its provider is configured now: one that is bound to another key cannot,
+    /// and is never sent as one of bearers; one of bearers is not sent where tokens are to be bound (SC-02, SC-07).
+    pub fn can_use(&self, record: &SessionRecord) -> bool {
+        let wanted = self.of(record.registration).and_then(|one| one.provider.dpop());
+        wanted.map(|dpop| dpop.thumbprint()) == record.bound_to()
+    }
+
     /// The names by which the session `record` can be ended.
     pub fn known_as<'a>(&'a self, record: &'a SessionRecord) -> KnownAs<'a> {
         record.known_as(self.issuer_of(record))

@@ -293,6 +293,7 @@ async fn fetch(
             record.sealed_at = clock.now();
             record.access_token = tokens.access_token;
             record.access_expires = tokens.expires_at;
+            record.set_bound_to(tokens.bound_to);
             // RF-02: no new refresh token means that the old one goes on.
             if tokens.refresh_token.is_some() || tokens.refresh_ends.is_some() {
                 record.set_refresh_ends(tokens.refresh_ends);

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 const DOCUMENT: &str = "docs/requirements-coverage.md";
 const SOURCES: [&str; 3] = ["src", "tests/it", "spa-example/e2e"];
 /// The groups and their sizes, so that no row gets lost.
-const GROUPS: [(&str, usize); 13] = [
+const GROUPS: [(&str, usize); 14] = [
     ("AR", 21),
     ("CB", 15),
     ("ID", 23),
@@ -19,13 +19,15 @@ const GROUPS: [(&str, usize); 13] = [
     ("KM", 9),
     ("EL", 9),
     ("CA", 12),
+    ("SC", 10),
     ("FA", 16),
 ];
 /// Groups of which any row may wait for its work, and the other rows that may: a claimed row that loses its tests fails.
 const LATER_GROUPS: [&str; 1] = ["FA-"];
-const LATER: [&str; 4] = ["AR-18", "CB-13", "CA-09", "KM-06"];
+const LATER: [&str; 4] = ["AR-18", "CB-13", "CA-09", "SC-09"];
 /// Rows that were decided against.
-const LEFT_OUT: [&str; 7] = ["AR-13", "AR-19", "ID-20", "CA-08", "CS-08", "LO-17", "LO-18"];
+const LEFT_OUT: [&str; 8] =
+    ["AR-13", "AR-19", "ID-20", "CA-08", "CS-08", "LO-17", "LO-18", "SC-08"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

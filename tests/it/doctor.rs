@@ -3,11 +3,12 @@
 use std::process::Output;
 
 use cloakroom::clock::Clock;
+use cloakroom::config::ClientKey;
 use serde_json::{Value, json};
 use tokio::process::Command;
 
 use crate::server::setup::hostile_op;
-use crate::support::hostile_op::{Endpoint, Reply};
+use crate::support::hostile_op::{Endpoint, Reply, set};
 use crate::support::oidc_provider::OidcProvider;
 use crate::support::redis::Redis;
 use crate::support::stack::{CLIENT_ID, CLIENT_SECRET, KEY_ONE, free_port, write_config};
@@ -109,6 +110,17 @@ async fn what_does_not_work_is_named_with_its_mend() {
         assert_eq!(level(&found, "client"), expected, "{found:?}");
         assert!(!format!("{found:?}").contains("canary"), "{found:?}");
     }
+    // What the configuration needs and this server does not have.
+    op.turn(|knobs| knobs.discovery = set("introspection_endpoint", None));
+    let key = std::env::temp_dir().join(format!("cloakroom-doctor-{}.pem", std::process::id()));
+    std::fs::write(&key, ClientKey::generate().unwrap().expose()).unwrap();
+    let dpop =
+        format!("sender_constraint = \"dpop\"\ndpop_key_file = \"{}\"\n[session]", key.display());
+    let wants =
+        config(&op.issuer, &upstream, "token = \"introspect\"\n").replace("[session]", &dpop);
+    let (_, found) = findings(&wants, CLIENT_SECRET).await;
+    assert_eq!(level(&found, "introspection"), "failed", "{found:?}");
+    assert_eq!(level(&found, "dpop"), "warning", "{found:?}");
     op.answer_with(Endpoint::Jwks, Reply::json(200, &json!({ "keys": [] })));
     let (_, found) = findings(&config(&op.issuer, &upstream, ""), CLIENT_SECRET).await;
     assert_eq!(level(&found, "keys"), "failed");

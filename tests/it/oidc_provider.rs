@@ -4,6 +4,8 @@
 #[cfg(feature = "dev")]
 mod api_tokens;
 #[cfg(feature = "dev")]
+mod dpop;
+#[cfg(feature = "dev")]
 mod several;
 #[cfg(feature = "dev")]
 mod whole_server;

@@ -7,6 +7,7 @@
 //
 // `GET /test/calls` tells what the client has asked so far: `[{"endpoint":"token","grant_type":"refresh_token",…}]`.
 
+import { randomBytes } from 'node:crypto';
 import { createServer } from 'node:http';
 import { once } from 'node:events';
 import { Provider } from 'oidc-provider';
@@ -35,6 +36,8 @@ const settings = {
   id_token_claims: true,
   // What the client may do beside codes and refresh tokens.
   more_grants: [],
+  // Access tokens are bound to a key (DPoP), and every proof must hold this server's nonce.
+  dpop_nonces: false,
   // More of oidc-provider's `features`, as its manual has them.
   features: {},
   ...JSON.parse(process.argv[2] ?? '{}'),
@@ -121,6 +124,7 @@ const configuration = {
     revocation: { enabled: true },
     resourceIndicators: resourceIndicators(),
     backchannelLogout: { enabled: Boolean(settings.backchannel_logout_uri) },
+    ...(settings.dpop_nonces && { dPoP: { enabled: true, nonceSecret: randomBytes(32), requireNonce: () => true } }),
     ...settings.features,
   },
 };

@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Pairs, texts};
 use crate::config::choices::{
-    AssertionAudience, ClientAuthMethod, IntrospectionForm, PushedRequests, ResponseMode,
+    AssertionAudience, ClientAuthMethod, IntrospectionForm, Profile, PushedRequests, ResponseMode,
+    SenderConstraint,
 };
 
 /// The authorization server and our client there.
@@ -30,6 +31,16 @@ pub struct RawProvider {
     /// The name of an environment variable that holds the client's secret.
     #[schemars(extend("x-unit" = "variable"))]
     pub client_secret_env: Option<String>,
+    /// `fapi2` holds this provider to the FAPI 2.0 Security Profile: what that forbids is an error that names the rule
+    /// (docs/fapi2.md).
+    pub profile: Profile,
+    /// What access tokens are bound to, so that a stolen one is worth nothing: `none`, or by `dpop` (RFC 9449) to the key in
+    /// `dpop_key_file`. A server that gives bearer tokens then is refused.
+    pub sender_constraint: SenderConstraint,
+    /// With `dpop`: the private key, as for `client_key_file`, and another one than that. Read again when it changes; sessions
+    /// then get new tokens at their next call.
+    #[schemars(extend("x-unit" = "file"))]
+    pub dpop_key_file: Option<String>,
     /// How the client proves itself at the token endpoint.
     pub auth_method: ClientAuthMethod,
     /// With `private_key_jwt`: the client's private key, PKCS#8 in PEM, on P-256 (ES256), Ed25519 (EdDSA) or RSA (PS256).
@@ -136,6 +147,9 @@ impl Default for RawProvider {
             client_secret: None,
             client_secret_file: None,
             client_secret_env: None,
+            profile: Profile::Oidc,
+            sender_constraint: SenderConstraint::None,
+            dpop_key_file: None,
             auth_method: ClientAuthMethod::ClientSecretBasic,
             client_key_file: None,
             next_client_key_file: None,

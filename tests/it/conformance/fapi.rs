@@ -26,7 +26,11 @@ pub const ROWS: &[Row] = &[
         "fapi2-security-profile-final-client-test-happy-path",
         "FAPI2",
         "a DPoP nonce",
-        When(DPOP, "DPoP", &Elsewhere("dpop")),
+        When(
+            DPOP,
+            "DPoP",
+            &Elsewhere("every_call_has_a_proof_of_its_own_with_the_nonce_that_is_wanted"),
+        ),
     ),
     row(
         "fapi2-security-profile-final-client-test-discovery-issuer-mismatch",
@@ -153,7 +157,11 @@ pub const ROWS: &[Row] = &[
         "fapi2-security-profile-final-client-test-rs-dpop-auth-scheme-case-insensitivity",
         "FAPI2",
         "a nonce challenge in odd case",
-        When(DPOP, "DPoP", &Elsewhere("dpop")),
+        When(
+            DPOP,
+            "DPoP",
+            &Elsewhere("an_apis_nonce_costs_one_more_try_and_a_small_body_goes_with_it"),
+        ),
     ),
     row(
         "fapi2-security-profile-final-client-refresh-token-test",

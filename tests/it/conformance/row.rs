@@ -10,7 +10,7 @@ use crate::support::hostile_op::{Edit, HostileOp, Knobs, edit};
 
 /// What other pieces of the product must be there for; a row that needs one that is not waits.
 pub const JARM: bool = false;
-pub const DPOP: bool = false;
+pub const DPOP: bool = true;
 pub const MTLS: bool = false;
 
 /// A module of the OpenID conformance suite for relying parties, or one of our own under the plan `ours`.

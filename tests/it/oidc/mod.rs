@@ -1,6 +1,7 @@
 //! `oidc::Provider` against a hostile authorization server, over real HTTP.
 
 mod discovery;
+mod fapi2;
 mod id_token;
 pub mod keys;
 mod login;

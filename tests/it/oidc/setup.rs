@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use cloakroom::clock::{Clock, Timestamp};
 use cloakroom::config::{
-    ClientAuthMethod, EndpointOverrides, IntrospectionForm, ProviderConfig, PushedRequests,
-    ResponseMode,
+    ClientAuthMethod, EndpointOverrides, IntrospectionForm, Profile, ProviderConfig,
+    PushedRequests, ResponseMode,
 };
 use cloakroom::oidc::{
     AuthorizationRequest, CodeExchange, Login, OidcError, Provider, TokenSet, code_challenge,
@@ -157,6 +157,8 @@ pub fn config(issuer: &str) -> ProviderConfig {
         client_secret: Secret::from("s:cr t/%é"),
         client_key: None,
         auth_method: ClientAuthMethod::ClientSecretBasic,
+        profile: Profile::Oidc,
+        dpop_key: None,
         pushed_requests: PushedRequests::WhenRequired,
         response_mode: ResponseMode::Query,
         introspection: IntrospectionForm::Jwt,

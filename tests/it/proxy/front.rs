@@ -212,6 +212,7 @@ async fn answer(
             route,
             path: &path,
             access_token: Some(&token),
+            dpop: None,
             client_ip: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7)),
             public: &public,
             request_id: "request-1",

@@ -70,7 +70,7 @@ fn tokens(api: &HostileUpstream) -> Vec<String> {
     all.iter().map(token).collect()
 }
 
-// proves: AR-16, AR-20, PX-22
+// proves: AR-16, AR-20, FA-11, PX-22
 #[tokio::test(flavor = "multi_thread")]
 async fn each_api_gets_a_token_of_its_own_and_none_that_another_could_use() {
     let two = "token = \"exchange\"\ntoken_resource = \"https://two.example/\"\ntoken_scopes = [\"two.read\"]";

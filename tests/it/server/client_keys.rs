@@ -168,7 +168,7 @@ async fn another_servers_endpoint_in_the_metadata_gets_no_assertion_for_that_oth
     place.running.stop().await;
 }
 
-// proves: CA-10, CA-12
+// proves: CA-10, KM-06, CA-12
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_rotates_while_the_server_runs_and_a_client_that_is_refused_loses_no_session() {
     let folder = folder("client-key-rotation");

@@ -16,6 +16,7 @@ mod client_keys;
 mod control;
 mod deny_file;
 mod dev_server;
+mod dpop;
 mod events;
 mod explain;
 mod form_post;

@@ -6,6 +6,7 @@
 mod answers;
 mod api_tokens;
 mod client_assertion;
+mod dpop;
 mod keys;
 mod pushed;
 mod wire;
@@ -20,6 +21,9 @@ use serde_json::{Map, Value, json};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
+use crate::support::proofs::Proofs;
+
+pub use dpop::Nonces;
 pub use keys::{SigningKey, SigningKeys};
 pub use wire::{Manner, Reply, Request, read, serve, write};
 
@@ -78,6 +82,8 @@ pub struct Knobs {
     pub client_secret: String,
     /// The public keys of a client that shows itself by assertions; then a secret is refused.
     pub client_keys: Vec<Value>,
+    /// Tokens are bound to a key: then proofs are wanted.
+    pub dpop: Option<Nonces>,
     /// Seconds by which this server's clock is ahead.
     pub ahead: i64,
     /// The user who logs in.
@@ -134,6 +140,11 @@ struct State {
     assertions: HashSet<String>,
     /// What was pushed, by its reference.
     pushed: HashMap<String, Vec<(String, String)>>,
+    proofs: Proofs,
+    /// The one that proofs must hold now.
+    nonce: String,
+    /// The thumbprints of the keys of good proofs, in the order in which they came.
+    bound_to: Vec<String>,
 }
 
 /// The running server; it stops when this is dropped.
@@ -170,6 +181,9 @@ impl HostileOp {
             clock: clock.clone(),
             assertions: HashSet::new(),
             pushed: HashMap::new(),
+            proofs: Proofs::default(),
+            nonce: fresh("nonce"),
+            bound_to: Vec::new(),
         }));
         let (shared, name, time) = (Arc::clone(&state), issuer.clone(), clock.clone());
         let answer = Arc::new(move |request: Request| {
@@ -205,6 +219,11 @@ impl HostileOp {
     /// Answers `endpoint` honestly again.
     pub fn answer_honestly(&self, endpoint: Endpoint) {
         self.turn(|knobs| drop(knobs.raw.remove(&endpoint)));
+    }
+
+    /// The thumbprints of the keys that tokens were bound to, oldest first.
+    pub fn bound_to(&self) -> Vec<String> {
+        self.state().bound_to.clone()
     }
 
     /// How often `endpoint` was called.
@@ -279,6 +298,7 @@ impl Knobs {
         Self {
             client_id: "web".to_owned(),
             client_secret: "s:cr t/%é".to_owned(),
+            dpop: None,
             client_keys: Vec::new(),
             ahead: 0,
             sub: "alice".to_owned(),

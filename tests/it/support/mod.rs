@@ -15,6 +15,7 @@ pub mod oidc_provider;
 #[cfg(feature = "dev")]
 pub mod peer;
 pub mod port;
+pub mod proofs;
 pub mod redis;
 #[cfg(feature = "dev")]
 pub mod socket;

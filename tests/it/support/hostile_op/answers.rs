@@ -7,7 +7,7 @@ use cloakroom::clock::Clock;
 use serde_json::{Value, json};
 
 use super::wire::{Reply, Request};
-use super::{Endpoint, Grant, Rotation, State, api_tokens, client_assertion, fresh, pushed};
+use super::{Endpoint, Grant, Rotation, State, api_tokens, client_assertion, dpop, fresh, pushed};
 
 /// The server's own answer.
 pub fn own(
@@ -107,6 +107,14 @@ fn token(state: &mut State, request: &Request, issuer: &str, clock: &Clock) -> R
     if let Err(refusal) = authenticate(state, request) {
         return refusal;
     }
+    if let Some(refusal) = dpop::refusal(state, request, None) {
+        return refusal;
+    }
+    let reply = granted(state, request, issuer, clock);
+    dpop::renewed(state, reply)
+}
+
+fn granted(state: &mut State, request: &Request, issuer: &str, clock: &Clock) -> Reply {
     let field = |name: &str| request.field(name).unwrap_or_default();
     match field("grant_type").as_str() {
         "authorization_code" => {
@@ -145,7 +153,7 @@ fn tokens(
     state.access_tokens.push(access_token.clone());
     let mut answer = json!({
         "access_token": access_token,
-        "token_type": "Bearer",
+        "token_type": if state.knobs.dpop.is_some() { "DPoP" } else { "Bearer" },
         "expires_in": 300,
         "scope": grant.scope,
     });
@@ -209,8 +217,12 @@ fn sign(state: &State, claims: &Value) -> String {
     knobs.key.sign(&knobs.header.apply(header), claims, &knobs.algorithm)
 }
 
-fn userinfo(state: &State, request: &Request, issuer: &str) -> Reply {
-    let token = request.header("authorization").and_then(|value| value.strip_prefix("Bearer "));
+fn userinfo(state: &mut State, request: &Request, issuer: &str) -> Reply {
+    let scheme = if state.knobs.dpop.is_some() { "DPoP " } else { "Bearer " };
+    let token = request.header("authorization").and_then(|value| value.strip_prefix(scheme));
+    if let Some(refusal) = dpop::refusal(state, request, token) {
+        return refusal;
+    }
     if !token.is_some_and(|token| state.access_tokens.iter().any(|known| known == token)) {
         return error(401, "invalid_token");
     }
