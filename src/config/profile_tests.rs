@@ -5,6 +5,8 @@ use rstest::rstest;
 use crate::config::tests::{LEAST, problems};
 
 const KEY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/support/tls/client.key.pem");
+const OTHER_KEY: &str =
+    concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/support/tls/localhost.key.pem");
 
 /// What the profile lets pass.
 const LINES: [&str; 5] = [
@@ -17,8 +19,9 @@ const LINES: [&str; 5] = [
 
 /// [`LEAST`] with a client key and these lines of the provider.
 fn with(lines: &[&str]) -> String {
-    let key = format!("client_key_file = \"{KEY}\"\n{}", lines.join("\n"));
-    LEAST.replace("client_secret_env = \"CLIENT_SECRET\"", &key)
+    let keys = format!("client_key_file = \"{KEY}\"\ndpop_key_file = \"{OTHER_KEY}\"");
+    let lines = format!("{keys}\n{}", lines.join("\n"));
+    LEAST.replace("client_secret_env = \"CLIENT_SECRET\"", &lines)
 }
 
 /// [`LINES`] with `line` instead of the one of its key, or beside them.
