@@ -141,6 +141,34 @@ pub enum ResponseMode {
     Query,
     /// In a form that the browser posts (Form Post Response Mode 1.0).
     FormPost,
+    /// Signed, in the address (JARM).
+    #[serde(rename = "query.jwt")]
+    QueryJwt,
+    /// Signed, in a form (JARM).
+    #[serde(rename = "form_post.jwt")]
+    FormPostJwt,
+}
+
+impl ResponseMode {
+    /// As the authorization request names it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Query => "query",
+            Self::FormPost => "form_post",
+            Self::QueryJwt => "query.jwt",
+            Self::FormPostJwt => "form_post.jwt",
+        }
+    }
+
+    /// Whether the browser posts it.
+    pub const fn is_form(self) -> bool {
+        matches!(self, Self::FormPost | Self::FormPostJwt)
+    }
+
+    /// Whether it is signed.
+    pub const fn is_signed(self) -> bool {
+        matches!(self, Self::QueryJwt | Self::FormPostJwt)
+    }
 }
 
 /// In which form the authorization server is asked about a token. Another one than this is never taken for an answer.

@@ -425,7 +425,7 @@ fn a_setting_that_breaks_a_rule_is_refused(
 #[case("provider.auth_method", &["client_secret_basic", "client_secret_post", "private_key_jwt"])]
 #[case("provider.client_assertion_audience", &["issuer", "token_endpoint"])]
 #[case("provider.pushed_requests", &["when_required", "always"])]
-#[case("provider.response_mode", &["query", "form_post"])]
+#[case("provider.response_mode", &["query", "form_post", "query.jwt", "form_post.jwt"])]
 #[case("provider.introspection", &["jwt", "signed", "json"])]
 #[case("session.store", &["cookie", "redis"])]
 #[case("logout.mode", &["rp_initiated", "local"])]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use actix_web::HttpResponse;
 use sha2::{Digest as _, Sha256};
 
+use super::authorization_response::Reply;
 use super::call::Call;
 use super::first_record::{Kept, record_of};
 use super::keeping::KeepFailure;
@@ -15,8 +16,7 @@ use crate::audit::{self, Event};
 use crate::edge::{AuthError, Code, Problem};
 use crate::oidc::{CodeExchange, IdTokenFault, OidcError};
 use crate::session::{
-    LoginAttempt, LoginCookieError, LoginTrail, Opened, Registration, Replaced, SessionId,
-    SessionRecord,
+    LoginAttempt, LoginCookieError, LoginTrail, Opened, Replaced, SessionId, SessionRecord,
 };
 use crate::store::{Tokens, Whom};
 use crate::telemetry::{LoginResult, Refused, SessionEnd};
@@ -30,7 +30,6 @@ pub async fn answer(
     came_to: Option<&Arc<OneProvider>>,
     parameters: Vec<(String, String)>,
 ) -> Result<HttpResponse, Problem> {
-    let came_to = came_to.map(|provider| provider.registration);
     let Some(reply) = Reply::parse(parameters, came_to) else {
         return failed(call, flow, AuthError::LoginFailed, None);
     };
@@ -58,52 +57,6 @@ pub async fn answer(
     }
 }
 
-/// The authorization response, each parameter at most once (RFC 6749 §3.1).
-struct Reply {
-    /// Whose callback it came to, if anybody's.
-    came_to: Option<Registration>,
-    state: String,
-    iss: Option<String>,
-    outcome: Outcome,
-}
-
-enum Outcome {
-    Code(String),
-    Error(AuthError),
-}
-
-impl Reply {
-    fn parse(query: Vec<(String, String)>, came_to: Option<Registration>) -> Option<Self> {
-        let [mut state, mut iss, mut code, mut error] = [None, None, None, None];
-        for (name, value) in query {
-            let slot = match name.as_str() {
-                "state" => &mut state,
-                "iss" => &mut iss,
-                "code" => &mut code,
-                "error" => &mut error,
-                _ => continue,
-            };
-            if slot.replace(value).is_some() {
-                return None;
-            }
-        }
-        let outcome = match (code, error) {
-            (Some(code), None) if !code.is_empty() => Outcome::Code(code),
-            (None, Some(error)) => Outcome::Error(match error.as_str() {
-                "access_denied" => AuthError::LoginDenied,
-                "login_required"
-                | "interaction_required"
-                | "consent_required"
-                | "account_selection_required" => AuthError::InteractionNeeded,
-                "temporarily_unavailable" | "server_error" => AuthError::ProviderUnavailable,
-                _ => AuthError::LoginFailed,
-            }),
-            _ => return None,
-        };
-        Some(Self { came_to, state: state?, iss, outcome })
-    }
-}
-
 /// The session that `reply` leads to, or the code of what went wrong.
 async fn session_of(
     call: &Call<'_>,
@@ -126,12 +79,7 @@ async fn session_of(
             // The session begins before the exchange, so that a logout of the user meanwhile ends it too (LO-14).
             let began = clock.now();
             let provider = &asked.provider;
-            // CB-03: also on error responses, before anything in them is believed.
-            provider.check_response_iss(reply.iss.as_deref()).await.map_err(login_code)?;
-            let code = match reply.outcome {
-                Outcome::Code(code) => code,
-                Outcome::Error(error) => return Err(error),
-            };
+            let code = reply.code(provider).await?;
             let exchange = CodeExchange {
                 code: &code,
                 verifier: &attempt.verifier,
@@ -300,7 +248,7 @@ fn failed(
 }
 
 /// The `auth_error` for a failure at the authorization server: closed list, never its own text.
-fn login_code(error: OidcError) -> AuthError {
+pub(super) fn login_code(error: OidcError) -> AuthError {
     tracing::warn!(code = error.code(), "a login failed at the authorization server");
     match error {
         _ if error.is_unavailable() => AuthError::ProviderUnavailable,
@@ -324,7 +272,7 @@ fn seen(call: &Call<'_>, flow: &LoginFlow, attempt: Option<&LoginAttempt>) -> Ve
     let cookies = flow.cookies.describe(call.jar);
     let names: Vec<String> = call.query().into_iter().map(|(name, _)| name).collect();
     let has = |name: &str| names.iter().any(|known| known == name);
-    let known = ["code", "state", "iss", "error"].into_iter().filter(|name| has(name));
+    let known = ["code", "state", "iss", "error", "response"].into_iter().filter(|name| has(name));
     vec![
         format!("parameters: {}", known.collect::<Vec<_>>().join(" ")),
         format!("login cookies: {}; other cookies: {}", cookies.logins, cookies.others),
@@ -344,6 +292,3 @@ async fn is_logged_in(call: &Call<'_>, flow: &LoginFlow) -> bool {
 fn app_url(flow: &LoginFlow, path: &str) -> String {
     format!("{}{path}", flow.app_origin)
 }
-
-#[cfg(test)]
-mod tests;

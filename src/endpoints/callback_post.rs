@@ -12,15 +12,17 @@ use super::callback;
 use super::form;
 use super::login_flow::LoginFlow;
 use crate::edge::{Code, Problem, pages};
+use crate::oidc::claimed_state;
 use crate::session::LoginCookieError;
 use crate::tokens::OneProvider;
 
-/// Largest form, bytes: a code, and an error that nobody reads.
+/// Largest form, bytes: a code, and an error that nobody reads; and where all of it is signed.
 const LARGEST: usize = 16 * 1024;
+const LARGEST_SIGNED: usize = 96 * 1024;
 /// Says that the form comes from our own page: it is never posted a third time.
 const AGAIN: &str = "cloakroom_again";
 /// What is read of an answer; nothing else is repeated on a page of ours.
-const KNOWN: [&str; 4] = ["state", "iss", "code", "error"];
+const KNOWN: [&str; 5] = ["state", "iss", "code", "error", "response"];
 
 /// Answers as [`callback::answer`], or by the page that brings the cookies.
 pub async fn answer(
@@ -29,10 +31,11 @@ pub async fn answer(
     flow: &LoginFlow,
     came_to: Option<&Arc<OneProvider>>,
 ) -> Result<HttpResponse, Problem> {
-    if !came_to.is_some_and(|provider| provider.provider.answers_by_form()) {
+    let Some(provider) = came_to.filter(|one| one.provider.answers_by_form()) else {
         return Err(Problem::new(Code::MethodNotAllowed).with_allow("GET"));
-    }
-    let Some(fields) = form::read(call, body, LARGEST).await else {
+    };
+    let largest = if provider.provider.signs_answers() { LARGEST_SIGNED } else { LARGEST };
+    let Some(fields) = form::read(call, body, largest).await else {
         return Err(Problem::new(Code::BadRequest));
     };
     let is_again = fields.iter().any(|(name, _)| name == AGAIN);
@@ -50,7 +53,9 @@ pub async fn answer(
 
 /// Whether the login that this answers has left no cookie in the request.
 fn lacks_cookie(call: &Call<'_>, flow: &LoginFlow, fields: &[(String, String)]) -> bool {
-    let state = fields.iter().find(|(name, _)| name == "state").map_or("", |(_, state)| state);
-    let opened = flow.cookies.open_login(call.jar, state, &flow.config, call.now);
+    let value = |wanted: &str| fields.iter().find(|(name, _)| name == wanted).map(|(_, it)| it);
+    let signed = value("response").and_then(|response| claimed_state(response));
+    let state = signed.or_else(|| value("state").cloned()).unwrap_or_default();
+    let opened = flow.cookies.open_login(call.jar, &state, &flow.config, call.now);
     matches!(opened, Err(LoginCookieError::Missing))
 }

@@ -1,6 +1,7 @@
 //! What the SPA and the authorization server call: one handler per file, each reads like a list.
 //! A handler gets its parts as arguments, never a whole App.
 
+mod authorization_response;
 pub mod backchannel_logout;
 mod call;
 pub mod callback;

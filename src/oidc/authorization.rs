@@ -86,8 +86,8 @@ pub(super) fn url(endpoint: &Url, client: Client<'_>, request: &AuthorizationReq
         .add_extra_param("nonce", &request.nonce)
         .add_extra_param("code_challenge", &request.code_challenge)
         .add_extra_param("code_challenge_method", "S256");
-    if client.response_mode == ResponseMode::FormPost {
-        url = url.add_extra_param("response_mode", "form_post");
+    if client.response_mode != ResponseMode::Query {
+        url = url.add_extra_param("response_mode", client.response_mode.name());
     }
     for (name, value) in client.params {
         url = url.add_extra_param(name, value);

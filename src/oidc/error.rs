@@ -64,6 +64,8 @@ pub enum OidcError {
     ResponseIssMissing,
     #[error("the authorization response comes from another issuer")]
     ResponseIssMismatch,
+    #[error("the signed authorization response is not acceptable, or not signed as agreed")]
+    ResponseInvalid,
 }
 
 /// What [`crate::oidc::Provider::new`] refuses.
@@ -174,6 +176,7 @@ impl OidcError {
             Self::IntrospectionMissing => "introspection_missing",
             Self::ResponseIssMissing => "response_iss_missing",
             Self::ResponseIssMismatch => "response_iss_mismatch",
+            Self::ResponseInvalid => "response_invalid",
         }
     }
 

@@ -16,6 +16,7 @@ mod http;
 mod id_token;
 mod introspection;
 mod issuer;
+mod jarm;
 mod json;
 mod jwks;
 mod jws;
@@ -44,6 +45,7 @@ pub use dpop::{Dpop, FIELD as DPOP, NONCE_FIELD as DPOP_NONCE, Target as ProofTa
 pub use error::{ConfigFault, IdTokenFault, OidcError};
 pub use examine::{Examination, Facts, Verdict};
 pub use id_token::{IdClaims, RefreshExpectation};
+pub use jarm::claimed_state;
 pub use logout_token::LogoutToken;
 pub use token_response::TokenSet;
 
@@ -54,7 +56,7 @@ use self::key_cache::KeyCache;
 use self::metadata::Metadata;
 use self::token_request::Client;
 use crate::clock::Clock;
-use crate::config::{Profile, ProviderConfig, PushedRequests, ResponseMode};
+use crate::config::{Profile, ProviderConfig, PushedRequests};
 use crate::secret::{Random, Secret};
 
 /// One authorization server, as one client of it.
@@ -179,7 +181,7 @@ impl Provider {
 
     /// Whether the server is asked to answer logins by a form.
     pub fn answers_by_form(&self) -> bool {
-        self.config.response_mode == ResponseMode::FormPost
+        self.config.response_mode.is_form()
     }
 
     /// The scopes that an authorization request with these wishes of the SPA asks for: what a login was granted if the server

@@ -61,7 +61,8 @@ pub struct RawProvider {
     /// browser can change what is asked for, and it does not stand in logs of addresses.
     pub pushed_requests: PushedRequests,
     /// How the server answers a login: in the address (`query`), or in a form that the browser posts (`form_post`), so that a code
-    /// stands in no address, history or log of a proxy.
+    /// stands in no address, history or log of a proxy. `query.jwt` and `form_post.jwt`: the same, signed by the server (JARM); an answer
+    /// that is not is refused.
     pub response_mode: ResponseMode,
     /// How the server answers about access tokens on routes with `token = "introspect"`. `jwt`: with the token as a JWT, which the API
     /// gets (a phantom token). `signed`: with a signed answer for us (RFC 9701); `json`: with a plain one (RFC 7662); the API then gets the

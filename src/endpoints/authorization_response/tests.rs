@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::{Outcome, Reply};
+use super::{Outcome, Reply, Said};
 use crate::edge::AuthError;
 
 const NAMES: [&str; 9] =
@@ -13,11 +13,12 @@ type Read = (String, Option<String>, Result<String, AuthError>);
 
 fn read(query: &[(String, String)]) -> Option<Read> {
     let reply = Reply::parse(query.to_vec(), None)?;
-    let outcome = match reply.outcome {
+    let Said::Plain { iss, outcome } = reply.said else { panic!("none was asked to sign") };
+    let outcome = match outcome {
         Outcome::Code(code) => Ok(code),
         Outcome::Error(error) => Err(error),
     };
-    Some((reply.state, reply.iss, outcome))
+    Some((reply.state, iss, outcome))
 }
 
 proptest! {

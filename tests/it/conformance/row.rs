@@ -9,7 +9,7 @@ use super::rig::Rig;
 use crate::support::hostile_op::{Edit, HostileOp, Knobs, edit};
 
 /// What other pieces of the product must be there for; a row that needs one that is not waits.
-pub const JARM: bool = false;
+pub const JARM: bool = true;
 pub const DPOP: bool = true;
 pub const MTLS: bool = false;
 

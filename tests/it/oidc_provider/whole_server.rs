@@ -114,6 +114,21 @@ async fn a_server_that_takes_pushed_requests_only_gets_them_and_the_browser_carr
     place.stack.stop().await;
 }
 
+// proves: CB-13
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_signs_its_answers_logs_in_by_a_signed_one() {
+    let provider = "response_mode = \"query.jwt\"\n".to_owned();
+    let setup = Setup { clock: Clock::system(), provider, ..Setup::default() };
+    let place =
+        Place::start_with(OPAQUE, 300, setup, json!({ "jwtResponseModes": { "enabled": true } }))
+            .await;
+    let browser = Browser::new();
+    let landed = place.stack.log_in(&browser, "alice").await;
+    assert_eq!(landed.redirect().unwrap().as_str(), place.stack.url("/"));
+    place.call(&browser).await;
+    place.stack.stop().await;
+}
+
 // proves: LO-01, LO-03, LO-04, LO-06, LO-07, PX-04
 #[rstest::rstest]
 #[case::opaque_access_tokens(OPAQUE)]

@@ -46,6 +46,7 @@ mod session;
 pub mod setup;
 mod shared_origin;
 mod shutdown;
+mod signed_responses;
 mod slow_clients;
 mod step_up;
 mod streams;

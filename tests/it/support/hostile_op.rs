@@ -245,6 +245,11 @@ impl HostileOp {
         answers::authorize(&mut self.state(), &asked, &self.issuer, &self.clock).1
     }
 
+    /// These claims, signed as ID tokens are.
+    pub fn signed(&self, claims: &Value) -> String {
+        answers::sign(&self.state(), claims)
+    }
+
     /// A code for a login with this nonce, challenge and redirect URI, as `/authorize` gives it.
     pub fn mint_code(&self, nonce: Option<&str>, challenge: &str, redirect_uri: &str) -> String {
         let grant = Grant {

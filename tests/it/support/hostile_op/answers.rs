@@ -208,7 +208,7 @@ fn id_token(
     }
 }
 
-fn sign(state: &State, claims: &Value) -> String {
+pub fn sign(state: &State, claims: &Value) -> String {
     let knobs = &state.knobs;
     let mut header = json!({"alg": knobs.algorithm, "typ": "JWT"});
     if let Some(id) = &knobs.key_id {
