@@ -193,6 +193,15 @@ pub(super) fn client_assertion(at: &At<'_>, raw: &RawProvider) -> Option<Option<
     Some(Some(ClientAssertion { key: key?, next: next?, audience, untyped }))
 }
 
+/// Whether requests are signed, which takes the key of `private_key_jwt`.
+pub(super) fn signed_requests(at: &At<'_>, raw: &RawProvider) -> Option<bool> {
+    if raw.signed_requests && raw.auth_method != ClientAuthMethod::PrivateKeyJwt {
+        let mend = "set auth_method = \"private_key_jwt\" and client_key_file, or remove it";
+        return at.key("signed_requests").fail("needs the client's key", mend);
+    }
+    Some(raw.signed_requests)
+}
+
 /// The key that access tokens are bound to; `Some(None)` where they are bound to nothing.
 #[expect(clippy::option_option, reason = "a problem was noted, no key, or a key")]
 pub(super) fn dpop_key(at: &At<'_>, raw: &RawProvider) -> Option<Option<Arc<ClientKey>>> {

@@ -6,15 +6,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::choices::ClientAuthMethod;
-use super::client_key::{client_assertion, dpop_key};
+use super::client_key::{client_assertion, dpop_key, signed_requests};
 use super::cookie_key::is_placeholder;
 use super::origin::{parse_endpoint, parse_forward_proxy, parse_issuer};
 use super::profile::profile;
+use super::provider_types::{EndpointOverrides, ProviderConfig};
 use super::quantity::{DAY, MINUTE, duration};
 use super::raw::RawProvider;
 use super::report::{At, Wrong, every, unique};
 use super::secrets::{Ways, read_text, secret};
-use super::types::{EndpointOverrides, ProviderConfig};
 use super::words::{check_extra_param, parse_choice, parse_plain, parse_scope};
 use crate::secret::Secret;
 
@@ -54,6 +54,7 @@ pub(super) fn provider(
         at.take(parse_plain(text))
     });
     let (profile, dpop_key) = (profile(at, raw), dpop_key(at, raw));
+    let (signed_requests, userinfo_signed) = (signed_requests(at, raw), userinfo_signed(at, raw));
     let ((issuer_template, allowed_tenants), times, ()) = (tenants?, times?, profile?);
     Some(ProviderConfig {
         id: id?,
@@ -65,6 +66,7 @@ pub(super) fn provider(
         dpop_key: dpop_key?,
         auth_method: raw.auth_method,
         pushed_requests: raw.pushed_requests,
+        signed_requests: signed_requests?,
         response_mode: raw.response_mode,
         introspection: raw.introspection,
         scopes: scopes?,
@@ -81,11 +83,20 @@ pub(super) fn provider(
         id_token_max_age: times.id_token_max_age,
         trusted_audiences: audiences?,
         userinfo: raw.userinfo,
+        userinfo_signed: userinfo_signed?,
         logout_token_untyped: raw.logout_token_untyped,
         logout_token_without_exp: raw.logout_token_without_exp,
         default_token_lifetime: times.default_token_lifetime,
         timeout: times.timeout,
     })
+}
+
+fn userinfo_signed(at: &At<'_>, raw: &RawProvider) -> Option<bool> {
+    if raw.userinfo_signed && !raw.userinfo {
+        let mend = "set userinfo = true, or remove it";
+        return at.key("userinfo_signed").fail("means nothing without userinfo", mend);
+    }
+    Some(raw.userinfo_signed)
 }
 
 /// What is measured in time.

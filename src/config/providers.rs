@@ -2,9 +2,10 @@
 //! client at the same issuer, or have one name: an answer of one could pass for the other's.
 
 use super::provider::provider;
+use super::provider_types::ProviderConfig;
 use super::raw::RawProvider;
 use super::report::{At, every};
-use super::types::{AppConfig, ProviderConfig};
+use super::types::AppConfig;
 use crate::secret::constant_time_eq;
 
 /// The name of the only one, where it has none of its own.

@@ -356,6 +356,8 @@ fn no_diagnostic_holds_a_configured_value() {
 #[case("provider.issuer", "https://login.example.com?x", "an issuer has no query")]
 #[case("provider.client_id", "", "is empty")]
 #[case("provider.auth_method", "none", "not a known word")]
+#[case("provider.signed_requests", "true", "needs the client's key")]
+#[case("provider.userinfo_signed", "true", "means nothing without userinfo")]
 #[case("provider.scopes", "profile", "lacks openid")]
 #[case("provider.discovery_url", "http://login.example.com", "plain HTTP to another machine")]
 #[case("provider.token_endpoint", "http://login.example.com", "plain HTTP to another machine")]

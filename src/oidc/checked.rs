@@ -96,6 +96,10 @@ impl Provider {
     ) -> Result<(), OidcError> {
         let endpoint = metadata.userinfo.as_ref().ok_or(OidcError::UserinfoInvalid)?;
         let userinfo = match userinfo::parse(self.ask_userinfo(endpoint, access_token).await?)? {
+            // ID-17: where a signed one was agreed on.
+            Userinfo::Plain(_) if self.config.userinfo_signed => {
+                return Err(OidcError::UserinfoInvalid);
+            }
             Userinfo::Plain(userinfo) => userinfo,
             Userinfo::Signed(token) => {
                 let invalid = |_| OidcError::UserinfoInvalid;

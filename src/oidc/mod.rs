@@ -24,6 +24,7 @@ mod key_cache;
 mod logout_token;
 mod metadata;
 mod pushed;
+mod request_object;
 mod response_iss;
 mod revocation;
 mod token_call;
@@ -73,6 +74,9 @@ pub struct Provider {
     dpop: Option<Arc<Dpop>>,
     random: Random,
 }
+
+/// What is asked for, and the token that says so.
+type SignedRequest = (Vec<(String, String)>, String);
 
 /// A code to be exchanged, with what its login attempt remembers.
 #[derive(Clone, Copy)]
@@ -154,18 +158,39 @@ impl Provider {
             response_mode: self.config.response_mode,
         };
         let endpoint = &metadata.authorization;
+        let signed = self.signed_request(endpoint, client, request)?;
         if !metadata.requires_push && self.config.pushed_requests == PushedRequests::WhenRequired {
-            return Ok(authorization::url(endpoint, client, request));
+            return Ok(match signed {
+                Some((parameters, object)) => request_object::url(endpoint, &parameters, &object),
+                None => authorization::url(endpoint, client, request),
+            });
         }
         let pushed_to = metadata.pushed.as_ref().ok_or(OidcError::PushInvalid)?;
         let proof = self.proof(&metadata);
-        let form = token_request::pushed(
-            self.client(proof.as_ref()),
-            pushed::parameters(endpoint, client, request),
-        );
+        let parameters = match signed {
+            Some((_, object)) => vec![("request".to_owned(), object)],
+            None => pushed::parameters(endpoint, client, request),
+        };
+        let form = token_request::pushed(self.client(proof.as_ref()), parameters);
         let answer = self.http.post_form(pushed_to, &form.body, form.authorization.as_ref()).await;
         let reference = pushed::parse(&answer.map_err(|_| OidcError::PushUnavailable)?)?;
         Ok(pushed::url(endpoint, &self.config.client_id, &reference))
+    }
+
+    /// What is asked for, and the token that says so, where requests are signed.
+    fn signed_request(
+        &self,
+        endpoint: &url::Url,
+        client: authorization::Client<'_>,
+        request: &AuthorizationRequest,
+    ) -> Result<Option<SignedRequest>, OidcError> {
+        let own = self.config.client_key.as_ref().filter(|_| self.config.signed_requests);
+        let Some(own) = own else { return Ok(None) };
+        let parameters = pushed::parameters(endpoint, client, request);
+        let whose = (self.config.client_id.as_str(), self.config.issuer.as_str());
+        let by = (self.clock.now(), &self.random);
+        let object = request_object::made(own, whose, &parameters, by);
+        Ok(Some((parameters, object.ok_or(OidcError::PushUnavailable)?)))
     }
 
     /// The public keys by which the server knows the client, this one's and the next one's; none with a secret.

@@ -75,7 +75,9 @@ impl Provider {
     ) -> Result<Answer, OidcError> {
         let proof = self.dpop.as_ref().map(|dpop| at_endpoint(dpop, "GET", endpoint, Some(token)));
         let proof = proof.transpose()?;
-        let wanted = (endpoint, "application/json, application/jwt");
+        let signed = self.config.userinfo_signed;
+        let accept = if signed { "application/jwt" } else { "application/json, application/jwt" };
+        let wanted = (endpoint, accept);
         let answer = self.http.get_with_token(wanted, token, proof.as_deref()).await;
         answer.map_err(|_| OidcError::UserinfoUnavailable)
     }

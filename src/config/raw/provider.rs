@@ -60,6 +60,8 @@ pub struct RawProvider {
     /// Push authorization requests to the server (PAR, RFC 9126) `always`, or `when_required` by its metadata: nobody in the
     /// browser can change what is asked for, and it does not stand in logs of addresses.
     pub pushed_requests: PushedRequests,
+    /// Sign authorization requests by the client's key (JAR, RFC 9101), pushed or not: what was asked for cannot be changed, nor denied.
+    pub signed_requests: bool,
     /// How the server answers a login: in the address (`query`), or in a form that the browser posts (`form_post`), so that a code
     /// stands in no address, history or log of a proxy. `query.jwt` and `form_post.jwt`: the same, signed by the server (JARM); an answer
     /// that is not is refused.
@@ -127,6 +129,8 @@ pub struct RawProvider {
     pub trusted_audiences: Vec<String>,
     /// Read userinfo at login and merge its claims under those of the ID token.
     pub userinfo: bool,
+    /// Take only a signed answer from userinfo, which the client must be registered for; a plain one is refused.
+    pub userinfo_signed: bool,
     /// Take logout tokens whose `typ` is not `logout+jwt` but absent or `JWT`, for authorization servers that send such.
     pub logout_token_untyped: bool,
     /// Take logout tokens without `exp`; they end ten minutes after `iat`.
@@ -158,6 +162,7 @@ impl Default for RawProvider {
             client_assertion_audience: AssertionAudience::Issuer,
             client_assertion_untyped: false,
             pushed_requests: PushedRequests::WhenRequired,
+            signed_requests: false,
             response_mode: ResponseMode::Query,
             introspection: IntrospectionForm::Jwt,
             scopes: texts(&["openid"]),
@@ -181,6 +186,7 @@ impl Default for RawProvider {
             id_token_max_age: None,
             trusted_audiences: Vec::new(),
             userinfo: false,
+            userinfo_signed: false,
             logout_token_untyped: false,
             logout_token_without_exp: false,
             default_token_lifetime: "5m".to_owned(),

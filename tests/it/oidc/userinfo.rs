@@ -125,3 +125,21 @@ async fn distributed_and_aggregated_claims_are_dropped_and_never_fetched() {
     assert!(!login.claims.all.contains_key("salary"));
     assert_eq!(elsewhere.calls(Endpoint::Other), 0);
 }
+
+// proves: ID-17
+#[tokio::test]
+async fn a_plain_answer_is_refused_where_a_signed_one_was_agreed_on() {
+    let agreed = async |is_signed: bool| {
+        let setup = Setup::with(|config| {
+            (config.userinfo, config.userinfo_signed) = (true, true);
+        })
+        .await;
+        setup.op.turn(|knobs| knobs.signed_userinfo = is_signed);
+        let login = setup.login().await;
+        let asked = setup.op.requests(Endpoint::Userinfo);
+        assert_eq!(asked[0].header("accept"), Some("application/jwt"));
+        login.map(|login| login.claims.all["name"].clone())
+    };
+    assert_eq!(agreed(true).await.unwrap(), "Alice");
+    assert_eq!(agreed(false).await.unwrap_err(), OidcError::UserinfoInvalid);
+}

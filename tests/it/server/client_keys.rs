@@ -221,24 +221,65 @@ async fn a_key_rotates_while_the_server_runs_and_a_client_that_is_refused_loses_
     }
 }
 
-// proves: CA-02, CA-11
+// proves: AR-18
+#[rstest]
+#[case::in_the_address("when_required", &["client_id", "request", "response_type", "scope"])]
+#[case::pushed("always", &["client_id", "request_uri"])]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_certified_server_finds_the_key_at_our_address() {
+async fn a_request_is_signed_for_this_server_each_time_anew(
+    #[case] pushed: &str,
+    #[case] names: &[&str],
+) {
+    let file = folder(&format!("signed-{pushed}")).join("key.pem");
+    let public = keygen(&file);
+    let lines = format!("{}\nsigned_requests = true\npushed_requests = \"{pushed}\"", line(&file));
+    let announce = |op: &HostileOp| {
+        let par = json!(format!("{}/par", op.issuer));
+        op.turn(|knobs| knobs.discovery = set("pushed_authorization_request_endpoint", Some(par)));
+    };
+    let place = Place::start_after(&lines, &[public], announce).await;
+    for _ in 0..2 {
+        let browser = Browser::new();
+        let url = format!("{}/login?return_to=/&max_age=60", place.app);
+        let begun = browser.send("GET", &url, &LINK, "").await.redirect().unwrap();
+        let mut seen: Vec<String> =
+            begun.query_pairs().map(|(name, _)| name.into_owned()).collect();
+        seen.sort();
+        assert_eq!(seen, names);
+        // Every check of the object is the server's.
+        let back = callback(&place.op, begun.as_str(), &format!("{}/callback", place.app));
+        assert_eq!(error_of(&browser.get_from_elsewhere(&back).await), None);
+    }
+    place.running.stop().await;
+}
+
+// proves: AR-18, CA-02, CA-11
+#[rstest]
+#[case::plain_requests("")]
+#[case::signed_requests("signed_requests = true\n")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certified_server_finds_the_key_at_our_address(#[case] signed: &str) {
     let port = free_port();
-    let (app, file) = (format!("http://localhost:{port}"), folder("client-key-op").join("key.pem"));
+    let (app, file) = (
+        format!("http://localhost:{port}"),
+        folder(&format!("client-key-op-{}", signed.len())).join("key.pem"),
+    );
     keygen(&file);
     let provider = OidcProvider::start(&json!({
         "client_id": CLIENT_ID, "client_secret": CLIENT_SECRET,
         "redirect_uri": format!("{app}/callback"),
         "token_endpoint_auth_method": "private_key_jwt",
         "jwks_uri": format!("{app}/.well-known/jwks.json"),
-        "features": { "pushedAuthorizationRequests": {
-            "enabled": true, "requirePushedAuthorizationRequests": true } },
+        "features": {
+            "pushedAuthorizationRequests": {
+                "enabled": true, "requirePushedAuthorizationRequests": true },
+            "requestObjects": { "enabled": true, "requireSignedRequestObject": !signed.is_empty() },
+        },
     }))
     .await;
     let text = format!(
         "[server]\nlisten = \"127.0.0.1:{port}\"\npublic_url = \"{app}\"\n[admin]\nlisten = \"127.0.0.1:0\"\n\
-         [provider]\nissuer = \"{}\"\nclient_id = \"{CLIENT_ID}\"\nauth_method = \"private_key_jwt\"\n{}\n\
+         [provider]\nissuer = \"{}\"\nclient_id = \"{CLIENT_ID}\"\nauth_method = \"private_key_jwt\"\n{}\n{signed}\
          [session]\nkeys = [{{ id = \"one\", env = \"KEY_ONE\" }}]\n",
         provider.issuer,
         line(&file)

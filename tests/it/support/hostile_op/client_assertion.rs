@@ -27,7 +27,7 @@ pub fn check(state: &mut State, request: &Request) -> Result<(), &'static str> {
         return Err("client_assertion_type");
     }
     let token = only("client_assertion").ok_or("client_assertion")?;
-    let claims = verified(state, &token)?;
+    let claims = verified(state, &token, "client-authentication+jwt")?;
     let text = |name: &str| claims[name].as_str().map(str::to_owned);
     if text("iss").as_ref() != Some(&client_id) || text("sub").as_ref() != Some(&client_id) {
         return Err("iss and sub");
@@ -44,9 +44,9 @@ pub fn check(state: &mut State, request: &Request) -> Result<(), &'static str> {
     if state.assertions.insert(id) { Ok(()) } else { Err("jti was used") }
 }
 
-fn verified(state: &State, token: &str) -> Result<Value, &'static str> {
+pub fn verified(state: &State, token: &str, kind: &str) -> Result<Value, &'static str> {
     let header = decode_header(token).map_err(|_| "no JWS")?;
-    if header.typ.as_deref() != Some("client-authentication+jwt") {
+    if header.typ.as_deref() != Some(kind) {
         return Err("typ");
     }
     let known =

@@ -1,10 +1,10 @@
 //! Authorization requests that the client pushes (RFC 9126), each reference good for one use, and an API behind the tokens.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::answers::{authenticate, error};
 use super::wire::{Reply, Request};
-use super::{Endpoint, State, fresh};
+use super::{Endpoint, State, client_assertion, fresh};
 
 /// Takes a request of an authenticated client; one with a reference in it is none.
 pub fn push(state: &mut State, request: &Request) -> Reply {
@@ -23,6 +23,45 @@ pub fn push(state: &mut State, request: &Request) -> Reply {
 
 /// What an authorization request asks for: what stands behind its reference, once, else what it says itself.
 pub fn asked(state: &mut State, said: &[(String, String)]) -> Vec<(String, String)> {
+    let asked = unreferenced(state, said);
+    match asked.iter().find(|(name, _)| name == "request") {
+        Some((_, object)) => signed(state, object).unwrap_or_else(|why| panic!("{why}")),
+        None => asked,
+    }
+}
+
+/// The parameters of a signed request, checked as a strict server does (RFC 9101 §6).
+fn signed(state: &mut State, object: &str) -> Result<Vec<(String, String)>, &'static str> {
+    let claims = client_assertion::verified(state, object, "oauth-authz-req+jwt")?;
+    let claims = claims.as_object().ok_or("no object")?;
+    let client_id = json!(state.knobs.client_id);
+    let is = |name: &str, value: &Value| claims.get(name) == Some(value);
+    if !is("iss", &client_id) || !is("client_id", &client_id) || !is("aud", &json!(state.issuer)) {
+        return Err("iss, client_id or aud");
+    }
+    if ["sub", "request", "request_uri"].iter().any(|name| claims.contains_key(*name)) {
+        return Err("what must not be in there");
+    }
+    let number = |name: &str| claims.get(name).and_then(Value::as_u64).ok_or("a number");
+    let (now, starts, ends) = (state.clock.now().0, number("nbf")?, number("exp")?);
+    if starts > now || ends <= now || ends - starts > 3600 {
+        return Err("time");
+    }
+    if claims.get("max_age").is_some_and(|age| !age.is_u64()) {
+        return Err("max_age is no number");
+    }
+    let id = claims.get("jti").and_then(Value::as_str).ok_or("jti")?;
+    if !state.assertions.insert(id.to_owned()) {
+        return Err("jti was used");
+    }
+    let text = |(name, value): (&String, &Value)| {
+        let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        (name.clone(), value)
+    };
+    Ok(claims.iter().map(text).collect())
+}
+
+fn unreferenced(state: &mut State, said: &[(String, String)]) -> Vec<(String, String)> {
     match said.iter().find(|(name, _)| name == "request_uri") {
         Some((_, reference)) => state.pushed.remove(reference).unwrap_or_default(),
         None => said.to_vec(),

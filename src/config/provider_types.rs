@@ -1,0 +1,80 @@
+//! An app's authorization server as configured, every rule applied.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::choices::{ClientAuthMethod, IntrospectionForm, Profile, PushedRequests, ResponseMode};
+use super::client_key::{ClientAssertion, ClientKey};
+use crate::secret::Secret;
+
+/// `[provider]`, or one of `[[providers]]`
+#[derive(Clone, Debug)]
+pub struct ProviderConfig {
+    /// `[a-z0-9-]`, its name among the app's providers.
+    pub id: String,
+    /// Compared as a string, never normalised.
+    pub issuer: String,
+    pub client_id: String,
+    /// Empty with a key.
+    pub client_secret: Secret<String>,
+    /// With `private_key_jwt`.
+    pub client_key: Option<ClientAssertion>,
+    pub auth_method: ClientAuthMethod,
+    pub profile: Profile,
+    /// What access tokens are bound to, if anything.
+    pub dpop_key: Option<Arc<ClientKey>>,
+    pub pushed_requests: PushedRequests,
+    /// By the client key.
+    pub signed_requests: bool,
+    pub response_mode: ResponseMode,
+    /// In which form it is asked about access tokens, for routes that want it.
+    pub introspection: IntrospectionForm,
+    /// Contains `openid`.
+    pub scopes: Vec<String>,
+    /// Default: issuer + `/.well-known/openid-configuration`.
+    pub discovery_url: Option<String>,
+    /// Endpoint overrides; win over the metadata document.
+    pub endpoints: EndpointOverrides,
+    pub ca_file: Option<PathBuf>,
+    pub proxy: Option<String>,
+    /// Split horizon: host name → address to connect to.
+    pub resolve: BTreeMap<String, SocketAddr>,
+    /// e.g. `https://login.example.com/{tenantid}/v2.0`, with the tenants it may stand for.
+    pub issuer_template: Option<String>,
+    pub allowed_tenants: Vec<String>,
+    /// Extra parameters of every authorization request; never a protocol parameter.
+    pub authorize_params: BTreeMap<String, String>,
+    /// JWS algorithms accepted for ID tokens, e.g. `RS256`.
+    pub algorithms: Vec<String>,
+    pub clock_skew: Duration,
+    /// Oldest acceptable `iat` of an ID token; `None` is any age.
+    pub id_token_max_age: Option<Duration>,
+    /// Other audiences an ID token may name beside us.
+    pub trusted_audiences: Vec<String>,
+    /// Read userinfo at login and merge it under the ID token's claims.
+    pub userinfo: bool,
+    /// Its answer must be signed.
+    pub userinfo_signed: bool,
+    /// Logout tokens may lack their `typ`.
+    pub logout_token_untyped: bool,
+    /// Logout tokens may lack `exp`.
+    pub logout_token_without_exp: bool,
+    /// Access-token life when the token response has no `expires_in`.
+    pub default_token_lifetime: Duration,
+    pub timeout: Duration,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct EndpointOverrides {
+    pub authorization: Option<String>,
+    pub token: Option<String>,
+    pub jwks: Option<String>,
+    pub userinfo: Option<String>,
+    pub end_session: Option<String>,
+    pub revocation: Option<String>,
+    pub introspection: Option<String>,
+    pub pushed: Option<String>,
+}
