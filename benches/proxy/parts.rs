@@ -1,12 +1,16 @@
 //! `parts`: what single steps of a request cost on their own: opening and sealing the session, normalising the path,
-//! finding the route. Whatever has no public door is in `callgrind`'s list instead.
+//! finding the route, a proof for a bound token. Whatever has no public door is in `callgrind`'s list instead.
 
 use std::hint::black_box;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
 use cloakroom::clock::Clock;
+use cloakroom::config::ClientKey;
+use cloakroom::oidc::{Dpop, ProofTarget};
 use cloakroom::proxy::{NormalPath, RouteTable};
+use cloakroom::secret::{Random, Secret};
 use cloakroom::session::Opened;
 
 use super::cloakroom::Settings;
@@ -26,7 +30,7 @@ pub fn run(stand: &Stand) -> anyhow::Result<()> {
     for routes in [10, 1_000] {
         find_route(stand, routes)?;
     }
-    Ok(())
+    proof(stand)
 }
 
 fn sessions(stand: &Stand) -> anyhow::Result<()> {
@@ -56,6 +60,21 @@ fn find_route(stand: &Stand, routes: usize) -> anyhow::Result<()> {
     }
     let find = fastest(|| table.find(black_box(&path)));
     println!("  {find:>7}  find the last of {routes} routes");
+    Ok(())
+}
+
+/// By a key on P-256, for a token of the usual size.
+fn proof(stand: &Stand) -> anyhow::Result<()> {
+    let pem = ClientKey::generate().context("no randomness")?;
+    let key = ClientKey::parse(&pem, false).map_err(anyhow::Error::msg)?;
+    let dpop = Dpop::new(Arc::new(key), Clock::system(), Random::system());
+    // The token is in there, and about as long.
+    let token = Secret::from(stand.browser.cookies.as_str());
+    let (method, origin, path) = ("GET", "https://api.example.com", "/orders");
+    let target = ProofTarget { method, origin, path, token: Some(&token) };
+    dpop.proof(target).context("no proof")?;
+    let proof = fastest(|| dpop.proof(black_box(target)));
+    println!("  {proof:>7}  make a proof for a bound token (DPoP)");
     Ok(())
 }
 
