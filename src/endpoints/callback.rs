@@ -218,6 +218,13 @@ fn failed(
     error: AuthError,
     attempt: Option<&LoginAttempt>,
 ) -> Result<HttpResponse, Problem> {
+    // A silent login that cannot be one is an answer, and no failure; but a page that asks for it again and again is stopped.
+    let unanswered = attempt.filter(|one| one.silent && error == AuthError::InteractionNeeded);
+    if let Some(attempt) = unanswered
+        && !flow.loops.fails(call.browser(), call.now)
+    {
+        return Ok(landed_unanswered(call, flow, attempt));
+    }
     flow.metrics.login(LoginResult::Failed);
     flow.metrics.login_failure(error.as_str());
     audit::record(&Event::LoginFailed { code: error.as_str() }, call.request_id);
@@ -245,6 +252,22 @@ fn failed(
         set_cookies(&mut response, vec![flow.cookies.clear_login(&attempt.state)]);
     }
     Ok(response)
+}
+
+/// Back where the user was, with the answer in the query: whoever asked there reads it there.
+fn landed_unanswered(call: &Call<'_>, flow: &LoginFlow, attempt: &LoginAttempt) -> HttpResponse {
+    let (path, fragment) = match attempt.return_to.split_once('#') {
+        Some((path, fragment)) => (path, format!("#{fragment}")),
+        None => (attempt.return_to.as_str(), String::new()),
+    };
+    let (code, id) = (AuthError::InteractionNeeded.as_str(), call.request_id);
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    query.append_pair("auth_error", code).append_pair("request_id", id);
+    let joint = if path.contains('?') { '&' } else { '?' };
+    let target = format!("{path}{joint}{}{fragment}", query.finish());
+    let mut response = see_other(&app_url(flow, &target));
+    set_cookies(&mut response, vec![flow.cookies.clear_login(&attempt.state)]);
+    response
 }
 
 /// The `auth_error` for a failure at the authorization server: closed list, never its own text.

@@ -136,6 +136,7 @@ fn new_attempt(
         max_age: wish.extra("max_age").and_then(|value| value.parse().ok()),
         acr_values: wish.extra("acr_values").map(ToOwned::to_owned),
         scope: Some(wish.provider.provider.asked_scopes(&wish.extra)),
+        silent: wish.extra("prompt") == Some("none"),
         replaces: match opened {
             Opened::Open(old) => Some(flow.replacing(&old.record)),
             _ => None,

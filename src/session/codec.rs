@@ -107,10 +107,14 @@ pub fn encode_login(attempt: &LoginAttempt) -> Vec<u8> {
     out.maybe(attempt.scope.as_deref());
     // Whose the replaced session is, where that is not who is asked now.
     let other = attempt.replaces.as_ref().map(|old| old.registration);
-    if let Some(other) = other.filter(|other| *other != attempt.registration) {
-        out.0.push(1);
-        out.raw(other.as_bytes());
+    match other.filter(|other| *other != attempt.registration) {
+        Some(other) => {
+            out.0.push(1);
+            out.raw(other.as_bytes());
+        }
+        None => out.0.push(0),
     }
+    out.0.push(u8::from(attempt.silent));
     out.padded()
 }
 
@@ -140,12 +144,14 @@ pub fn decode_login(bytes: &[u8], registration: Registration) -> Option<LoginAtt
             _ => return None,
         },
         scope: None,
+        silent: false,
     };
     // Releases before it wrote nothing here but the padding, or not even that.
     attempt.scope = input.maybe().flatten();
     if let (Some(1), Some(replaced)) = (input.byte(), &mut attempt.replaces) {
         replaced.registration = Registration::new(input.array()?);
     }
+    attempt.silent = input.byte() == Some(1);
     Some(attempt)
 }
 

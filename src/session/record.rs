@@ -160,6 +160,8 @@ pub struct LoginAttempt {
     pub acr_values: Option<String>,
     /// The scopes asked for; attempts of older releases do not say.
     pub scope: Option<String>,
+    /// The user is not to be asked for anything (`prompt=none`).
+    pub silent: bool,
     /// The session that this login will replace. Noted at the start, because the callback comes
     /// without our Strict cookies.
     pub replaces: Option<Replaced>,

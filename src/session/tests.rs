@@ -102,6 +102,7 @@ pub(super) fn attempt(state: &str, started: Timestamp) -> LoginAttempt {
         started,
         max_age: None,
         acr_values: None,
+        silent: false,
         scope: Some("openid sales".to_owned()),
         replaces: Some(Replaced {
             id: SessionId::new([9; 16]),

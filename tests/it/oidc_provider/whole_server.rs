@@ -114,6 +114,27 @@ async fn a_server_that_takes_pushed_requests_only_gets_them_and_the_browser_carr
     place.stack.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_login_works_for_whoever_is_signed_in_there_and_says_so_to_others() {
+    let setup = Setup { clock: Clock::system(), ..Setup::default() };
+    let place = Place::start(OPAQUE, 300, setup).await;
+    let (stack, query) = (&place.stack, "?prompt=none&return_to=/there");
+    let silent = async |browser: &Browser| {
+        let authorize = stack.begin_login(browser, query).await;
+        let back = crate::support::browser::login(browser, &authorize, "nobody").await;
+        let target = browser.get_from_elsewhere(&back).await.redirect().unwrap();
+        let error = target.query_pairs().find(|(name, _)| name == "auth_error");
+        (target.path().to_owned(), error.map(|(_, code)| code.into_owned()))
+    };
+    let browser = Browser::new();
+    let needed = Some("interaction_needed".to_owned());
+    assert_eq!(silent(&browser).await, ("/there".to_owned(), needed));
+    stack.log_in(&browser, "alice").await;
+    assert_eq!(silent(&browser).await, ("/there".to_owned(), None));
+    assert_eq!(stack.session(&browser).await["claims"]["sub"], "alice");
+    place.stack.stop().await;
+}
+
 // proves: CB-13
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_signs_its_answers_logs_in_by_a_signed_one() {

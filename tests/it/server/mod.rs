@@ -47,6 +47,7 @@ pub mod setup;
 mod shared_origin;
 mod shutdown;
 mod signed_responses;
+mod silent_login;
 mod slow_clients;
 mod step_up;
 mod streams;
