@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::callback::login_code;
+use super::login_failure::login_code;
 use crate::edge::AuthError;
 use crate::oidc::{Provider, claimed_state};
 use crate::session::Registration;

@@ -10,11 +10,12 @@ use super::authorization_response::Reply;
 use super::call::Call;
 use super::first_record::{Kept, record_of};
 use super::keeping::KeepFailure;
+use super::login_failure::{login_code, telling};
 use super::login_flow::{LoginFlow, see_other};
 use super::sessions::set_cookies;
 use crate::audit::{self, Event};
 use crate::edge::{AuthError, Code, Problem};
-use crate::oidc::{CodeExchange, IdTokenFault, OidcError};
+use crate::oidc::CodeExchange;
 use crate::session::{
     LoginAttempt, LoginCookieError, LoginTrail, Opened, Replaced, SessionId, SessionRecord,
 };
@@ -223,7 +224,8 @@ fn failed(
     if let Some(attempt) = unanswered
         && !flow.loops.fails(call.browser(), call.now)
     {
-        return Ok(landed_unanswered(call, flow, attempt));
+        // Back where the user was: whoever asked there reads it there.
+        return Ok(told(call, flow, (&attempt.return_to, error), Some(attempt), None));
     }
     flow.metrics.login(LoginResult::Failed);
     flow.metrics.login_failure(error.as_str());
@@ -240,54 +242,25 @@ fn failed(
     if flow.loops.fails(call.browser(), call.now) {
         return Err(Problem::new(Code::LoginLoop).with_cause(error));
     }
-    let mut query = form_urlencoded::Serializer::new(String::new());
-    query.append_pair("auth_error", error.as_str()).append_pair("request_id", call.request_id);
-    if let Some(attempt) = attempt {
-        query.append_pair("return_to", &attempt.return_to);
-    }
-    let joint = if flow.error_path.contains('?') { '&' } else { '?' };
-    let target = format!("{}{joint}{}", flow.error_path, query.finish());
-    let mut response = see_other(&app_url(flow, &target));
+    let return_to = attempt.map(|attempt| attempt.return_to.as_str());
+    Ok(told(call, flow, (&flow.error_path, error), attempt, return_to))
+}
+
+/// To `path` of the app, which is told the cause, and where the user was going if it is another page. The attempt is over.
+fn told(
+    call: &Call<'_>,
+    flow: &LoginFlow,
+    (path, error): (&str, AuthError),
+    attempt: Option<&LoginAttempt>,
+    return_to: Option<&str>,
+) -> HttpResponse {
+    let mut told = vec![("auth_error", error.as_str()), ("request_id", call.request_id)];
+    told.extend(return_to.map(|path| ("return_to", path)));
+    let mut response = see_other(&app_url(flow, &telling(path, &told)));
     if let Some(attempt) = attempt {
         set_cookies(&mut response, vec![flow.cookies.clear_login(&attempt.state)]);
     }
-    Ok(response)
-}
-
-/// Back where the user was, with the answer in the query: whoever asked there reads it there.
-fn landed_unanswered(call: &Call<'_>, flow: &LoginFlow, attempt: &LoginAttempt) -> HttpResponse {
-    let (path, fragment) = match attempt.return_to.split_once('#') {
-        Some((path, fragment)) => (path, format!("#{fragment}")),
-        None => (attempt.return_to.as_str(), String::new()),
-    };
-    let (code, id) = (AuthError::InteractionNeeded.as_str(), call.request_id);
-    let mut query = form_urlencoded::Serializer::new(String::new());
-    query.append_pair("auth_error", code).append_pair("request_id", id);
-    let joint = if path.contains('?') { '&' } else { '?' };
-    let target = format!("{path}{joint}{}{fragment}", query.finish());
-    let mut response = see_other(&app_url(flow, &target));
-    set_cookies(&mut response, vec![flow.cookies.clear_login(&attempt.state)]);
     response
-}
-
-/// The `auth_error` for a failure at the authorization server: closed list, never its own text.
-pub(super) fn login_code(error: OidcError) -> AuthError {
-    tracing::warn!(code = error.code(), "a login failed at the authorization server");
-    match error {
-        _ if error.is_unavailable() => AuthError::ProviderUnavailable,
-        OidcError::IdToken(
-            IdTokenFault::Expiry | IdTokenFault::IssuedAt | IdTokenFault::NotBefore,
-        ) => AuthError::Clock,
-        OidcError::IdToken(IdTokenFault::Issuer)
-        | OidcError::IssuerMismatch
-        | OidcError::ResponseIssMissing
-        | OidcError::ResponseIssMismatch => AuthError::IssuerMismatch,
-        OidcError::IdToken(IdTokenFault::Acr | IdTokenFault::AuthTime) => AuthError::StepUpFailed,
-        OidcError::IdToken(_) => AuthError::IdTokenInvalid,
-        OidcError::TokenRejected => AuthError::ClientRejected,
-        OidcError::InvalidGrant => AuthError::CodeRejected,
-        _ => AuthError::LoginFailed,
-    }
 }
 
 /// What of a failed callback bears on the failure.

@@ -13,6 +13,7 @@ mod form;
 mod keeping;
 pub mod logged_out;
 pub mod login;
+mod login_failure;
 mod login_flow;
 pub mod logout;
 pub mod logout_continue;

@@ -163,22 +163,24 @@ mod tests {
         }
     }
 
-    // proves: LO-11
+    // proves: CB-13, ID-16, LO-11
     #[test]
     fn a_token_is_taken_for_what_it_calls_itself() {
         for (typ, expected) in [
-            (r#","typ":"logout+jwt""#, [false, true, true]),
-            (r#","typ":"application/Logout+JWT""#, [false, true, true]),
-            (r#","typ":"JWT""#, [true, false, true]),
-            ("", [true, false, true]),
-            (r#","typ":"at+jwt""#, [false; 3]),
-            (r#","typ":"secevent+jwt""#, [false; 3]),
-            (r#","typ":["logout+jwt"]"#, [false; 3]),
-            (r#","typ":"""#, [false; 3]),
+            (r#","typ":"logout+jwt""#, [false, true, true, false]),
+            (r#","typ":"application/Logout+JWT""#, [false, true, true, false]),
+            (r#","typ":"JWT""#, [true, false, true, true]),
+            ("", [true, false, true, true]),
+            (r#","typ":"at+jwt""#, [false; 4]),
+            (r#","typ":"token-introspection+jwt""#, [false; 4]),
+            (r#","typ":"oauth-authz-resp+jwt""#, [false, false, false, true]),
+            (r#","typ":"secevent+jwt""#, [false; 4]),
+            (r#","typ":["logout+jwt"]"#, [false; 4]),
+            (r#","typ":"""#, [false; 4]),
         ] {
             let header = format!(r#"{{"alg":"RS256"{typ}}}"#);
             let token = format!("{}.e30.AA", URL_SAFE_NO_PAD.encode(&header));
-            let verdicts = [Kind::Plain, Kind::Logout, Kind::MaybeLogout]
+            let verdicts = [Kind::Plain, Kind::Logout, Kind::MaybeLogout, Kind::Response]
                 .map(|kind| Unverified::parse(&token, kind, &[Algorithm::RS256]).is_ok());
             assert_eq!(verdicts, expected, "{header}");
         }
