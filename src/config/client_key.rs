@@ -202,9 +202,13 @@ pub(super) fn signed_requests(at: &At<'_>, raw: &RawProvider) -> Option<bool> {
     Some(raw.signed_requests)
 }
 
-/// The key that access tokens are bound to; `Some(None)` where they are bound to nothing.
+/// The key that access tokens are bound to; `Some(None)` where they are bound to nothing. `own` is what the client authenticates by.
 #[expect(clippy::option_option, reason = "a problem was noted, no key, or a key")]
-pub(super) fn dpop_key(at: &At<'_>, raw: &RawProvider) -> Option<Option<Arc<ClientKey>>> {
+pub(super) fn dpop_key<'a>(
+    at: &At<'_>,
+    raw: &RawProvider,
+    mut own: impl Iterator<Item = &'a ClientAssertion>,
+) -> Option<Option<Arc<ClientKey>>> {
     let key_at = at.key("dpop_key_file");
     match (raw.sender_constraint, &raw.dpop_key_file) {
         (SenderConstraint::None, None) => Some(None),
@@ -213,12 +217,13 @@ pub(super) fn dpop_key(at: &At<'_>, raw: &RawProvider) -> Option<Option<Arc<Clie
         }
         (SenderConstraint::Dpop, file) => {
             let mend = "make a key with `cloakroom keygen client --out FILE`, and write its path";
-            let file = key_at.required(file.as_deref(), mend)?;
-            if raw.client_key_file.as_deref() == Some(file) {
+            let key = client_key(&key_at, key_at.required(file.as_deref(), mend)?, false)?;
+            let is_same = |other: &Arc<ClientKey>| other.id() == key.id();
+            if own.any(|own| is_same(&own.key) || own.next.as_ref().is_some_and(is_same)) {
                 let mend = "make another one: each key has one purpose";
                 return key_at.fail("is the client's own key", mend);
             }
-            client_key(&key_at, file, false).map(Some)
+            Some(Some(key))
         }
     }
 }

@@ -73,3 +73,17 @@ fn everything_that_is_forbidden_is_told_at_once() {
         assert!(found.iter().any(|one| one.contains(&format!("provider.{key}: "))), "{found:?}");
     }
 }
+
+// proves: KM-06
+#[test]
+fn a_key_has_one_purpose_whatever_its_file_is_called() {
+    let copy = std::env::temp_dir().join(format!("cloakroom-copy-{}.pem", std::process::id()));
+    std::fs::copy(KEY, &copy).unwrap();
+    let text = with(&LINES).replace(OTHER_KEY, copy.to_str().unwrap());
+    let found = problems(&text, &[], &[]);
+    assert!(
+        found.len() == 1 && found[0].contains("dpop_key_file: is the client's own key"),
+        "{found:?}"
+    );
+    std::fs::remove_file(copy).unwrap();
+}

@@ -53,7 +53,7 @@ pub(super) fn provider(
     let audiences = every(&at.key("trusted_audiences"), &raw.trusted_audiences, |at, text| {
         at.take(parse_plain(text))
     });
-    let (profile, dpop_key) = (profile(at, raw), dpop_key(at, raw));
+    let (profile, dpop_key) = (profile(at, raw), dpop_key(at, raw, client_key.iter().flatten()));
     let (signed_requests, userinfo_signed) = (signed_requests(at, raw), userinfo_signed(at, raw));
     let ((issuer_template, allowed_tenants), times, ()) = (tenants?, times?, profile?);
     Some(ProviderConfig {

@@ -255,14 +255,18 @@ async fn a_request_is_signed_for_this_server_each_time_anew(
 
 // proves: AR-18, CA-02, CA-11
 #[rstest]
-#[case::plain_requests("")]
-#[case::signed_requests("signed_requests = true\n")]
+#[case::pushed("", true)]
+#[case::pushed_and_signed("signed_requests = true\n", true)]
+#[case::signed_in_the_address("signed_requests = true\n", false)]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_certified_server_finds_the_key_at_our_address(#[case] signed: &str) {
+async fn a_certified_server_finds_the_key_at_our_address(
+    #[case] signed: &str,
+    #[case] pushed: bool,
+) {
     let port = free_port();
     let (app, file) = (
         format!("http://localhost:{port}"),
-        folder(&format!("client-key-op-{}", signed.len())).join("key.pem"),
+        folder(&format!("client-key-op-{}-{pushed}", signed.len())).join("key.pem"),
     );
     keygen(&file);
     let provider = OidcProvider::start(&json!({
@@ -272,7 +276,7 @@ async fn a_certified_server_finds_the_key_at_our_address(#[case] signed: &str) {
         "jwks_uri": format!("{app}/.well-known/jwks.json"),
         "features": {
             "pushedAuthorizationRequests": {
-                "enabled": true, "requirePushedAuthorizationRequests": true },
+                "enabled": pushed, "requirePushedAuthorizationRequests": pushed },
             "requestObjects": { "enabled": true, "requireSignedRequestObject": !signed.is_empty() },
         },
     }))
@@ -289,7 +293,8 @@ async fn a_certified_server_finds_the_key_at_our_address(#[case] signed: &str) {
     let browser = Browser::new();
     let begun = browser.send("GET", &format!("{app}/login?return_to=/"), &LINK, "").await;
     let authorize = begun.redirect().unwrap().to_string();
-    assert!(authorize.contains("request_uri="), "pushed: {authorize}");
+    let carries = if pushed { "request_uri=" } else { "request=" };
+    assert!(authorize.contains(carries), "{authorize}");
     let back = crate::support::browser::login(&browser, &authorize, "alice").await;
     let landed = browser.get_from_elsewhere(&back).await;
     assert_eq!(error_of(&landed), None);

@@ -141,8 +141,13 @@ async fn parameters_come_from_the_list_and_the_return_target_stays_here() {
         assert_eq!(page.headers["cloakroom-error"], code, "{query}");
         assert!(set_cookies(&page).is_empty());
     }
-    let authorize = stack.begin_login(&browser, "?prompt=login&login_hint=alice").await;
-    assert_eq!(parameter(&authorize, "prompt").as_deref(), Some("login"));
+    // `create` is for users who have no account yet (Initiating User Registration 1.0).
+    for prompt in ["login", "create", "select_account"] {
+        let query = format!("?prompt={prompt}&login_hint=alice");
+        let authorize = stack.begin_login(&browser, &query).await;
+        assert_eq!(parameter(&authorize, "prompt").as_deref(), Some(prompt));
+    }
+    let authorize = stack.begin_login(&browser, "?login_hint=alice").await;
     assert_eq!(parameter(&authorize, "login_hint").as_deref(), Some("alice"));
     assert_eq!(parameter(&authorize, "response_type").as_deref(), Some("code"));
     stack.stop().await;
