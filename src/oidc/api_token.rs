@@ -11,7 +11,7 @@ use super::jws::{Kind, Unverified};
 use super::key_cache::Asker;
 use super::metadata::Metadata;
 use super::token_request::{self, Client};
-use super::{Provider, json, token_response};
+use super::{Dpop, Provider, json, token_response};
 use crate::clock::Timestamp;
 use crate::config::{IntrospectionForm, TokenTarget};
 use crate::secret::Secret;
@@ -63,12 +63,11 @@ impl Provider {
     pub async fn introspect(&self, token: &Secret<String>) -> Result<Option<ApiToken>, OidcError> {
         let metadata = self.metadata().await?;
         let endpoint = metadata.introspection.as_ref().ok_or(OidcError::IntrospectionMissing)?;
-        let proof = self.proof(&metadata);
+        let proof = self.proof(&metadata)?;
         let form = token_request::introspection(self.client(proof.as_ref()), token);
         let wanted = self.config.introspection;
         let accept = introspection::accept(wanted);
-        let authorization = form.authorization.as_ref();
-        let answer = self.http.post_form_for(accept, endpoint, &form.body, authorization).await;
+        let answer = self.http.post((endpoint, accept), &form, None).await;
         let answer = answer.map_err(|_| OidcError::IntrospectionUnavailable)?;
         let (active, token) = match introspection::parse(&answer, wanted)? {
             Answered::Inactive => return Ok(None),
@@ -95,6 +94,10 @@ impl Provider {
         })?;
         if is_token {
             let active = self.rules().check_access_token(&claims)?;
+            let bound_to = claims.get("cnf").and_then(|cnf| cnf.get("jkt")).and_then(Value::as_str);
+            if bound_to != self.dpop().map(Dpop::thumbprint) {
+                return Err(OidcError::IntrospectionInvalid);
+            }
             Ok((active, Some(Secret::new(jwt))))
         } else {
             Ok((self.rules().check_signed_introspection(&claims)?, None))

@@ -29,14 +29,14 @@ impl Provider {
     }
 
     /// What shows that we are the client, where that is made anew for each request to this server.
-    pub(super) fn proof(&self, metadata: &Metadata) -> Option<Secret<String>> {
-        let own = self.config.client_key.as_ref()?;
+    pub(super) fn proof(&self, metadata: &Metadata) -> Result<Option<Secret<String>>, OidcError> {
+        let Some(own) = &self.config.client_key else { return Ok(None) };
         let audience = match own.audience {
             AssertionAudience::Issuer => self.config.issuer.as_str(),
             AssertionAudience::TokenEndpoint => metadata.token.as_str(),
         };
         let by = (self.clock.now(), &self.random);
-        client_assertion::made(own, &self.config.client_id, audience, by)
+        client_assertion::made(own, &self.config.client_id, audience, by).map(Some)
     }
 
     /// The client, as it shows itself in a form.

@@ -11,6 +11,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
+use super::error::OidcError;
+use super::signed;
 use crate::clock::{Clock, Timestamp};
 use crate::config::ClientKey;
 use crate::secret::{Random, Secret};
@@ -57,7 +59,7 @@ impl Dpop {
             members.retain(|name, _| !matches!(name.as_str(), "kid" | "alg" | "use"));
         }
         let header = json!({ "typ": "dpop+jwt", "alg": key.algorithm(), "jwk": jwk });
-        let header = URL_SAFE_NO_PAD.encode(header.to_string());
+        let header = signed::part(&header);
         let (nonces, ahead) = (Mutex::default(), AtomicI64::new(0));
         Self { key, header, nonces, ahead, clock, random }
     }
@@ -67,8 +69,11 @@ impl Dpop {
         self.key.id()
     }
 
-    /// A proof, good for one request; `None` if the machine has no randomness.
-    pub fn proof(&self, target: Target<'_>) -> Option<String> {
+    /// A proof, good for one request.
+    ///
+    /// # Errors
+    /// The machine has no randomness.
+    pub fn proof(&self, target: Target<'_>) -> Result<String, OidcError> {
         let Target { method, origin, path, token } = target;
         let mut claims = Map::new();
         claims.insert("jti".to_owned(), Value::from(self.random.token::<16>()));
@@ -82,25 +87,19 @@ impl Dpop {
         if let Some(nonce) = self.nonces().get(origin) {
             claims.insert("nonce".to_owned(), Value::from(&**nonce));
         }
-        let claims = URL_SAFE_NO_PAD.encode(Value::Object(claims).to_string());
-        let mut proof = format!("{}.{claims}", self.header);
-        let signature = self.key.sign(proof.as_bytes())?;
-        proof.push('.');
-        URL_SAFE_NO_PAD.encode_string(signature, &mut proof);
-        Some(proof)
+        signed::jws(&self.key, &self.header, &Value::Object(claims))
     }
 
-    /// Remembers the nonce that an answer of `origin` names, if it names one and no more than one. Whether it is another one than
-    /// before.
+    /// Remembers the nonce that an answer of `origin` names, if it names one and no more than one. Whether it does: of many calls that
+    /// went out at once with the old one each hears of the new one.
     pub fn learn<'a>(&self, origin: &str, lines: impl IntoIterator<Item = &'a [u8]>) -> bool {
         let mut lines = lines.into_iter();
         let (Some(line), None) = (lines.next(), lines.next()) else { return false };
         let Some(nonce) = nonce(line) else { return false };
         let mut nonces = self.nonces();
-        if nonces.get(origin).is_some_and(|known| **known == *nonce) {
-            return false;
+        if nonces.get(origin).is_none_or(|known| **known != *nonce) {
+            nonces.insert(origin.to_owned(), nonce.into());
         }
-        nonces.insert(origin.to_owned(), nonce.into());
         true
     }
 

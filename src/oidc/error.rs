@@ -30,6 +30,8 @@ pub enum OidcError {
         "the answer to a pushed authorization request is not a valid one, or there is no such endpoint"
     )]
     PushInvalid,
+    #[error("nothing can be signed: the machine has no randomness")]
+    CannotSign,
     #[error("the token endpoint is unavailable")]
     TokenUnavailable,
     #[error("the token endpoint says that the grant is invalid")]
@@ -159,6 +161,7 @@ impl OidcError {
             Self::PushUnavailable => "par_unavailable",
             Self::PushRejected => "par_rejected",
             Self::PushInvalid => "par_invalid",
+            Self::CannotSign => "cannot_sign",
             Self::TokenUnavailable => "token_unavailable",
             Self::InvalidGrant => "invalid_grant",
             Self::TokenRejected => "token_rejected",
@@ -194,6 +197,7 @@ impl OidcError {
                 | Self::DiscoveryUnavailable
                 | Self::JwksUnavailable
                 | Self::PushUnavailable
+                | Self::CannotSign
                 | Self::TokenUnavailable
                 | Self::UserinfoUnavailable
                 | Self::RevocationUnavailable

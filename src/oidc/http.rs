@@ -122,40 +122,26 @@ impl Http {
         self.send(request, accept).await
     }
 
-    /// `POST` of a form with what goes with it, and a proof where tokens are bound to a key.
-    pub(super) async fn post_form_with(
+    /// `POST` of a form, asking for JSON.
+    pub(super) async fn post_form(&self, url: &Url, form: &Form) -> Result<Answer, NoAnswer> {
+        self.post((url, "application/json"), form, None).await
+    }
+
+    /// `POST` of a form, asking for `accept`; with a proof where tokens are bound to a key.
+    pub(super) async fn post(
         &self,
-        url: &Url,
+        (url, accept): (&Url, &'static str),
         form: &Form,
         proof: Option<&str>,
     ) -> Result<Answer, NoAnswer> {
-        let mut request = posted(url, &form.body, form.authorization.as_ref())?;
+        let mut request = Request::new(reqwest::Method::POST, url.clone());
+        let media_type = HeaderValue::from_static("application/x-www-form-urlencoded");
+        request.headers_mut().insert(header::CONTENT_TYPE, media_type);
+        if let Some(value) = &form.authorization {
+            request.headers_mut().insert(header::AUTHORIZATION, sensitive(value.expose())?);
+        }
         add_proof(&mut request, proof)?;
-        self.in_turn(request, "application/json").await
-    }
-
-    /// `POST` of a form, with an `Authorization` value when one is given.
-    pub(super) async fn post_form(
-        &self,
-        url: &Url,
-        form: &Secret<String>,
-        authorization: Option<&Secret<String>>,
-    ) -> Result<Answer, NoAnswer> {
-        self.post_form_for("application/json", url, form, authorization).await
-    }
-
-    /// The same, asking for `accept`.
-    pub(super) async fn post_form_for(
-        &self,
-        accept: &'static str,
-        url: &Url,
-        form: &Secret<String>,
-        authorization: Option<&Secret<String>>,
-    ) -> Result<Answer, NoAnswer> {
-        self.in_turn(posted(url, form, authorization)?, accept).await
-    }
-
-    async fn in_turn(&self, request: Request, accept: &'static str) -> Result<Answer, NoAnswer> {
+        *request.body_mut() = Some(form.body.expose().clone().into());
         let turn = tokio::time::timeout(self.deadline, self.posts.acquire()).await;
         let _turn = turn.map_err(gone)?.map_err(gone)?;
         self.send(request, accept).await
@@ -176,21 +162,6 @@ impl Http {
         let body = tokio::time::timeout(self.deadline, body).await.map_err(gone)??;
         Ok(Answer { status, media_type, date, nonces, body })
     }
-}
-
-fn posted(
-    url: &Url,
-    form: &Secret<String>,
-    authorization: Option<&Secret<String>>,
-) -> Result<Request, NoAnswer> {
-    let mut request = Request::new(reqwest::Method::POST, url.clone());
-    let media_type = HeaderValue::from_static("application/x-www-form-urlencoded");
-    request.headers_mut().insert(header::CONTENT_TYPE, media_type);
-    if let Some(value) = authorization {
-        request.headers_mut().insert(header::AUTHORIZATION, sensitive(value.expose())?);
-    }
-    *request.body_mut() = Some(form.expose().clone().into());
-    Ok(request)
 }
 
 fn add_proof(request: &mut Request, proof: Option<&str>) -> Result<(), NoAnswer> {

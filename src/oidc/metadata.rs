@@ -106,9 +106,7 @@ impl Metadata {
                 == Some(&Value::Bool(true)),
         })
     }
-}
 
-impl Metadata {
     /// What the FAPI 2.0 Security Profile wants of a server before anything is asked of it (section 5.3.2.2; AR-04).
     pub(super) fn meets_fapi2(&self) -> bool {
         self.s256 && self.pushed.is_some()

@@ -27,6 +27,7 @@ mod pushed;
 mod request_object;
 mod response_iss;
 mod revocation;
+mod signed;
 mod token_call;
 mod token_request;
 mod token_response;
@@ -34,8 +35,6 @@ mod userinfo;
 
 #[cfg(test)]
 mod tests;
-
-use std::sync::Arc;
 
 use jsonwebtoken::Algorithm;
 use oauth2::RedirectUrl;
@@ -71,7 +70,7 @@ pub struct Provider {
     http: Http,
     discovery: Discovery,
     keys: KeyCache,
-    dpop: Option<Arc<Dpop>>,
+    dpop: Option<Dpop>,
     random: Random,
 }
 
@@ -120,7 +119,7 @@ impl Provider {
         let random = Random::system();
         let dpop = config.dpop_key.clone().map(|key| Dpop::new(key, clock.clone(), random.clone()));
         Ok(Self {
-            dpop: dpop.map(Arc::new),
+            dpop,
             redirect_uri: RedirectUrl::new(redirect_uri).map_err(|_| ConfigFault::RedirectUri)?,
             algorithms: algorithms.ok_or(ConfigFault::Algorithms)?,
             http: Http::new(&config)?,
@@ -166,13 +165,13 @@ impl Provider {
             });
         }
         let pushed_to = metadata.pushed.as_ref().ok_or(OidcError::PushInvalid)?;
-        let proof = self.proof(&metadata);
+        let proof = self.proof(&metadata)?;
         let parameters = match signed {
             Some((_, object)) => vec![("request".to_owned(), object)],
             None => pushed::parameters(endpoint, client, request),
         };
         let form = token_request::pushed(self.client(proof.as_ref()), parameters);
-        let answer = self.http.post_form(pushed_to, &form.body, form.authorization.as_ref()).await;
+        let answer = self.http.post_form(pushed_to, &form).await;
         let reference = pushed::parse(&answer.map_err(|_| OidcError::PushUnavailable)?)?;
         Ok(pushed::url(endpoint, &self.config.client_id, &reference))
     }
@@ -189,8 +188,8 @@ impl Provider {
         let parameters = pushed::parameters(endpoint, client, request);
         let whose = (self.config.client_id.as_str(), self.config.issuer.as_str());
         let by = (self.clock.now(), &self.random);
-        let object = request_object::made(own, whose, &parameters, by);
-        Ok(Some((parameters, object.ok_or(OidcError::PushUnavailable)?)))
+        let object = request_object::made(own, whose, &parameters, by)?;
+        Ok(Some((parameters, object)))
     }
 
     /// The public keys by which the server knows the client, this one's and the next one's; none with a secret.
@@ -200,7 +199,7 @@ impl Provider {
     }
 
     /// The key that access tokens of this server are bound to, if they are.
-    pub fn dpop(&self) -> Option<&Arc<Dpop>> {
+    pub fn dpop(&self) -> Option<&Dpop> {
         self.dpop.as_ref()
     }
 
@@ -251,9 +250,9 @@ impl Provider {
     pub async fn revoke(&self, token: &Secret<String>, hint: &str) -> Result<(), OidcError> {
         let metadata = self.metadata().await?;
         let Some(endpoint) = &metadata.revocation else { return Ok(()) };
-        let proof = self.proof(&metadata);
+        let proof = self.proof(&metadata)?;
         let form = token_request::revocation(self.client(proof.as_ref()), token, hint);
-        let answer = self.http.post_form(endpoint, &form.body, form.authorization.as_ref()).await;
+        let answer = self.http.post_form(endpoint, &form).await;
         revocation::parse(&answer.map_err(|_| OidcError::RevocationUnavailable)?)
     }
 

@@ -1,28 +1,27 @@
 //! A signed authorization request (JAR, RFC 9101): all that is asked for in one token by the client's key, for this server, for five minutes.
 //! Nothing in the browser can change it, and the server can show later what it was asked for.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value, json};
 use url::Url;
 
+use super::error::OidcError;
+use super::signed::{self, DATED_BACK};
 use crate::clock::Timestamp;
 use crate::config::ClientAssertion;
 use crate::secret::Random;
 
-/// Seconds; and how far it is dated back, for a server whose clock is behind.
+/// Seconds.
 const LIFE: u64 = 300;
-const DATED_BACK: u64 = 10;
 /// What stands beside it in the address, because a request without them is none (OpenID Connect Core §6.1).
 const BESIDE: [&str; 3] = ["client_id", "response_type", "scope"];
 
-/// The token that says `parameters`; `None` if the machine has no randomness.
+/// The token that says `parameters`.
 pub(super) fn made(
     own: &ClientAssertion,
     (client_id, issuer): (&str, &str),
     parameters: &[(String, String)],
     (now, random): (Timestamp, &Random),
-) -> Option<String> {
+) -> Result<String, OidcError> {
     let header = json!({
         "alg": own.key.algorithm(), "kid": own.key.id(), "typ": "oauth-authz-req+jwt",
     });
@@ -32,21 +31,19 @@ pub(super) fn made(
         let number = (name == "max_age").then(|| value.parse::<u64>().ok()).flatten();
         claims.insert(name.clone(), number.map_or_else(|| json!(value), |number| json!(number)));
     }
+    let starts = now.0.saturating_sub(DATED_BACK);
     for (name, value) in [
         ("iss", json!(client_id)),
         ("client_id", json!(client_id)),
         ("aud", json!(issuer)),
-        ("iat", json!(now.0.saturating_sub(DATED_BACK))),
-        ("nbf", json!(now.0.saturating_sub(DATED_BACK))),
+        ("iat", json!(starts)),
+        ("nbf", json!(starts)),
         ("exp", json!(now.0 + LIFE)),
         ("jti", json!(random.token::<16>())),
     ] {
         claims.insert(name.to_owned(), value);
     }
-    let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
-    let signed = format!("{}.{}", part(&header), part(&Value::Object(claims)));
-    let signature = own.key.sign(signed.as_bytes())?;
-    Some(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature)))
+    signed::jws(&own.key, &signed::part(&header), &Value::Object(claims))
 }
 
 /// Where the browser goes with it: the endpoint with its own query, what a request must have beside, and the token.

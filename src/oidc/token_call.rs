@@ -1,5 +1,5 @@
-//! A question to the token endpoint: with the client's credential, and a proof of the key where tokens are bound to one. Asks a second
-//! time only when the server wants its nonce in the proof and has looked at nothing else (RFC 9449 §8).
+//! Questions to the endpoints that give out tokens or take them, token endpoint and userinfo: with a proof of the key where tokens are bound
+//! to one. Asks a second time only when the server wants its nonce in the proof and has looked at nothing else (RFC 9449 §8, §9).
 
 use std::time::SystemTime;
 
@@ -9,7 +9,7 @@ use super::error::OidcError;
 use super::http::Answer;
 use super::metadata::Metadata;
 use super::token_request::{Client, Form};
-use super::{Dpop, ProofTarget, Provider, json};
+use super::{ProofTarget, Provider, json};
 use crate::clock::Timestamp;
 use crate::secret::Secret;
 
@@ -26,14 +26,10 @@ impl Provider {
         form: impl Fn(Client<'_>) -> Form,
     ) -> Result<(Answer, Timestamp), OidcError> {
         let asked = self.ask_token_once(metadata, &form).await?;
-        let has_learned =
-            self.dpop.as_ref().is_some_and(|dpop| learn(dpop, &metadata.token, &asked.0));
-        if has_learned && wants_nonce(&asked.0) {
-            let asked = self.ask_token_once(metadata, &form).await?;
-            if let Some(dpop) = &self.dpop {
-                learn(dpop, &metadata.token, &asked.0);
-            }
-            return Ok(asked);
+        if self.heard_nonce(&metadata.token, &asked.0) && wants_nonce(&asked.0) {
+            let again = self.ask_token_once(metadata, &form).await?;
+            self.heard_nonce(&metadata.token, &again.0);
+            return Ok(again);
         }
         Ok(asked)
     }
@@ -43,17 +39,14 @@ impl Provider {
         metadata: &Metadata,
         form: impl Fn(Client<'_>) -> Form,
     ) -> Result<(Answer, Timestamp), OidcError> {
-        let proof = self.proof(metadata);
-        let form = form(self.client(proof.as_ref()));
-        let dpop = self.dpop.as_ref().map(|dpop| at_endpoint(dpop, "POST", &metadata.token, None));
-        let dpop = dpop.transpose()?;
-        let asked_at = self.clock.now();
-        let answer = self.http.post_form_with(&metadata.token, &form, dpop.as_deref()).await;
+        let assertion = self.proof(metadata)?;
+        let form = form(self.client(assertion.as_ref()));
+        let proof = self.key_proof("POST", &metadata.token, None)?;
+        let (wanted, asked_at) = ((&metadata.token, "application/json"), self.clock.now());
+        let answer = self.http.post(wanted, &form, proof.as_deref()).await;
         Ok((answer.map_err(|_| OidcError::TokenUnavailable)?, asked_at))
     }
-}
 
-impl Provider {
     /// The answer of the userinfo endpoint for a token.
     pub(super) async fn ask_userinfo(
         &self,
@@ -61,8 +54,7 @@ impl Provider {
         token: &Secret<String>,
     ) -> Result<Answer, OidcError> {
         let answer = self.ask_userinfo_once(endpoint, token).await?;
-        let has_learned = self.dpop.as_ref().is_some_and(|dpop| learn(dpop, endpoint, &answer));
-        if has_learned && answer.status == 401 {
+        if self.heard_nonce(endpoint, &answer) && answer.status == 401 {
             return self.ask_userinfo_once(endpoint, token).await;
         }
         Ok(answer)
@@ -73,36 +65,36 @@ impl Provider {
         endpoint: &Url,
         token: &Secret<String>,
     ) -> Result<Answer, OidcError> {
-        let proof = self.dpop.as_ref().map(|dpop| at_endpoint(dpop, "GET", endpoint, Some(token)));
-        let proof = proof.transpose()?;
+        let proof = self.key_proof("GET", endpoint, Some(token))?;
         let signed = self.config.userinfo_signed;
         let accept = if signed { "application/jwt" } else { "application/json, application/jwt" };
-        let wanted = (endpoint, accept);
-        let answer = self.http.get_with_token(wanted, token, proof.as_deref()).await;
+        let answer = self.http.get_with_token((endpoint, accept), token, proof.as_deref()).await;
         answer.map_err(|_| OidcError::UserinfoUnavailable)
     }
-}
 
-/// A proof for an endpoint of the authorization server.
-fn at_endpoint(
-    dpop: &Dpop,
-    method: &str,
-    endpoint: &Url,
-    token: Option<&Secret<String>>,
-) -> Result<String, OidcError> {
-    let origin = endpoint.origin().ascii_serialization();
-    let target = ProofTarget { method, origin: &origin, path: endpoint.path(), token };
-    dpop.proof(target).ok_or(OidcError::TokenUnavailable)
-}
-
-/// Remembers what an answer of this endpoint says of nonce and time. Whether its nonce is another one than before.
-fn learn(dpop: &Dpop, endpoint: &Url, answer: &Answer) -> bool {
-    let theirs = answer.date.and_then(|date| date.duration_since(SystemTime::UNIX_EPOCH).ok());
-    if let Some(theirs) = theirs {
-        dpop.heard_time(Timestamp(theirs.as_secs()));
+    /// A proof for an endpoint of the authorization server, where tokens are bound to a key.
+    fn key_proof(
+        &self,
+        method: &str,
+        endpoint: &Url,
+        token: Option<&Secret<String>>,
+    ) -> Result<Option<String>, OidcError> {
+        let Some(dpop) = &self.dpop else { return Ok(None) };
+        let origin = endpoint.origin().ascii_serialization();
+        let target = ProofTarget { method, origin: &origin, path: endpoint.path(), token };
+        dpop.proof(target).map(Some)
     }
-    let origin = endpoint.origin().ascii_serialization();
-    dpop.learn(&origin, answer.nonces.iter().map(Vec::as_slice))
+
+    /// Remembers what an answer of this endpoint says of nonce and time. Whether it names a nonce.
+    fn heard_nonce(&self, endpoint: &Url, answer: &Answer) -> bool {
+        let Some(dpop) = &self.dpop else { return false };
+        let theirs = answer.date.and_then(|date| date.duration_since(SystemTime::UNIX_EPOCH).ok());
+        if let Some(theirs) = theirs {
+            dpop.heard_time(Timestamp(theirs.as_secs()));
+        }
+        let origin = endpoint.origin().ascii_serialization();
+        dpop.learn(&origin, answer.nonces.iter().map(Vec::as_slice))
+    }
 }
 
 /// RFC 9449 §8: nothing was looked at but the proof.

@@ -22,13 +22,13 @@ pub fn of(
     let origin = origin(upstream);
     let (method, path) = (head.method().as_str(), head.uri().path());
     let proof = dpop.proof(ProofTarget { method, origin: &origin, path, token: Some(token) });
-    let value = proof.and_then(|proof| HeaderValue::try_from(proof).ok());
+    let value = proof.ok().and_then(|proof| HeaderValue::try_from(proof).ok());
     let mut value = value.ok_or(ProxyError::Invalid("no proof of the token's key can be made"))?;
     value.set_sensitive(true);
     Ok(value)
 }
 
-/// Remembers the nonce that an answer names. Whether the call would do with it: it was refused for the lack of it alone.
+/// Remembers the nonce that an answer names. Whether the call would do with it: it was refused for its lack alone.
 pub fn learn<B>(outgoing: &Outgoing<'_>, answer: &Response<B>) -> bool {
     let Some(dpop) = outgoing.dpop else { return false };
     let lines = answer.headers().get_all(DPOP_NONCE).iter().map(HeaderValue::as_bytes);

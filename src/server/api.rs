@@ -15,7 +15,7 @@ use super::bound_call;
 use super::by_claims;
 use super::held_open;
 use super::pages;
-use super::routes::Refused;
+use super::routes::{Refused, refused};
 use super::sensitive::Trail;
 use super::step_up;
 use super::tokens_of_apis;
@@ -29,7 +29,7 @@ use crate::proxy::{
 };
 use crate::secret::Secret;
 use crate::session::{OpenSession, SessionRecord};
-use crate::tokens::{Freshness, Refreshed};
+use crate::tokens::{Freshness, OtherBinding, Refreshed};
 
 /// How long a response head waits for a refresh that runs beside the call.
 const HEAD_WAITS: Duration = Duration::from_secs(2);
@@ -77,7 +77,7 @@ async fn through(
         TokenSource::None => api.forward((None, None), body).await.map(|sent| sent.response),
         TokenSource::Client => {
             let token = Box::pin(tokens_of_apis::own(app, route.config())).await?;
-            let dpop = app.providers.first().provider.dpop().map(AsRef::as_ref);
+            let dpop = app.providers.first().provider.dpop();
             api.forward((token.token.as_ref(), dpop), body).await.map(|sent| sent.response)
         }
         TokenSource::Login | TokenSource::Exchange | TokenSource::Introspect => {
@@ -273,10 +273,17 @@ impl Api<'_> {
             }
         }
         let other_token = other.as_ref().and_then(|other| other.token.as_ref());
-        let token = Some(other_token.unwrap_or(&record.access_token));
-        let provider = app.providers.of(record.registration);
-        let dpop = provider.and_then(|one| one.provider.dpop()).map(AsRef::as_ref);
-        let token = (token, dpop);
+        let token = match other_token {
+            Some(token) => {
+                let asked = app.providers.of(record.registration);
+                (Some(token), asked.and_then(|one| one.provider.dpop()))
+            }
+            // Another instance may have fetched it, configured otherwise: the next call gets one of ours.
+            None => match app.providers.proofs_of(record) {
+                Ok(dpop) => (Some(&record.access_token), dpop),
+                Err(OtherBinding) => return Err(tokens_of_apis::unavailable()),
+            },
+        };
         let session = (record, app.providers.issuer_of(record));
         let Some(handshake) = &self.handshake else {
             let payload = std::mem::replace(&mut body.payload, Payload::None);
@@ -347,7 +354,7 @@ impl Api<'_> {
         let next = sessions.next(&session.record, call.request_id, call.jar);
         match timeout(CALL_WAITS, next).await {
             Ok(next) => next,
-            Err(_) => Err(refused(Problem::new(Code::ProviderUnavailable).with_retry_after(2))),
+            Err(_) => Err(tokens_of_apis::unavailable()),
         }
     }
 
@@ -383,8 +390,4 @@ struct Body {
     payload: Payload,
     /// Sending the call twice does no more than sending it once.
     may_repeat: bool,
-}
-
-fn refused(problem: Problem) -> Refused {
-    (problem, Vec::new())
 }

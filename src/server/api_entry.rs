@@ -1,7 +1,7 @@
 //! Who may call a route: the guard's rules, by what kind of call it is, before anything else of it is looked at.
 
 use super::app::App;
-use super::routes::Refused;
+use super::routes::{Refused, refused};
 use crate::edge::{Code, Problem};
 use crate::endpoints::Call;
 use crate::proxy::{Handshake, Route, asks_for_websocket};
@@ -27,8 +27,4 @@ pub fn guard(call: &Call<'_>, app: &App, route: &Route) -> Result<Option<Handsha
     .and_then(|()| app.guard.fetch_dest(&call.facts, &config.fetch_dest))
     .map_err(|refusal| refused(refusal.into()))?;
     Ok(None)
-}
-
-fn refused(problem: Problem) -> Refused {
-    (problem, Vec::new())
 }

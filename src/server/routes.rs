@@ -20,6 +20,11 @@ use crate::tokens::{OneProvider, Providers};
 /// A refusal, and cookies that go with it.
 pub type Refused = (Problem, Vec<String>);
 
+/// A refusal that changes no cookie.
+pub fn refused(problem: Problem) -> Refused {
+    (problem, Vec::new())
+}
+
 /// The own endpoints, below `base_path`.
 const OWN: [&str; 11] = [
     "/login",

@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use super::api::CALL_WAITS;
 use super::app::App;
-use super::routes::Refused;
+use super::routes::{Refused, refused};
 use crate::config::{RouteConfig, TokenSource};
 use crate::edge::{Code, Problem};
 use crate::oidc::{ApiToken, OidcError};
@@ -32,7 +32,7 @@ pub async fn of_session(
         Ok(token) => token,
         Err(NoToken::Subject) => return Ok(None),
         Err(NoToken::Unavailable(_)) => return Err(unavailable()),
-        Err(NoToken::Refused(_)) => return Err(refused(Code::ApiTokenRefused)),
+        Err(NoToken::Refused(_)) => return Err(refused(Problem::new(Code::ApiTokenRefused))),
     };
     // What the server says of the login's token now counts, not what it said at the login. An exchanged one is another token, with
     // the scopes of its API.
@@ -41,7 +41,7 @@ pub async fn of_session(
         let missing = config.rules.scopes.iter().filter(|scope| !granted.contains(&scope.as_str()));
         let missing: Vec<String> = missing.cloned().collect();
         if !missing.is_empty() {
-            return Err((Problem::new(Code::ScopeMissing).with_missing(missing), Vec::new()));
+            return Err(refused(Problem::new(Code::ScopeMissing).with_missing(missing)));
         }
     }
     Ok(Some(token))
@@ -51,7 +51,7 @@ pub async fn of_session(
 pub async fn own(app: &App, config: &RouteConfig) -> Result<Arc<ApiToken>, Refused> {
     fetched(app, app.providers.first(), config, None).await.map_err(|why| match why {
         NoToken::Unavailable(_) => unavailable(),
-        NoToken::Subject | NoToken::Refused(_) => refused(Code::ApiTokenRefused),
+        NoToken::Subject | NoToken::Refused(_) => refused(Problem::new(Code::ApiTokenRefused)),
     })
 }
 
@@ -73,10 +73,7 @@ async fn fetched(
     timeout(CALL_WAITS, token).await.unwrap_or(Err(late))
 }
 
-fn unavailable() -> Refused {
-    (Problem::new(Code::ProviderUnavailable).with_retry_after(2), Vec::new())
-}
-
-fn refused(code: Code) -> Refused {
-    (Problem::new(code), Vec::new())
+/// A token is wanted that the authorization server cannot give at the moment.
+pub fn unavailable() -> Refused {
+    refused(Problem::new(Code::ProviderUnavailable).with_retry_after(2))
 }

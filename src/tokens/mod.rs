@@ -14,7 +14,7 @@ pub use api_tokens::{ApiTokens, Caller, NoToken};
 pub use backoff::Backoff;
 pub use decide::{Freshness, freshness, spread};
 pub use flight::{Flights, landed};
-pub use providers::{OneProvider, Providers};
+pub use providers::{OneProvider, OtherBinding, Providers};
 pub use refresh::{RefreshFailure, Refreshed, Refresher};
 pub use refused::RefusedTokens;
 pub use revocations::{Ended, Revocations};

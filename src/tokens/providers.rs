@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::backoff::Backoff;
-use crate::oidc::Provider;
+use crate::oidc::{Dpop, Provider};
 use crate::session::{Registration, SessionRecord};
 use crate::store::KnownAs;
 
@@ -21,6 +21,10 @@ pub struct OneProvider {
     /// Holds refreshes back while it fails.
     pub backoff: Arc<Backoff>,
 }
+
+/// An access token cannot be used as its provider is configured now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OtherBinding;
 
 /// All of one app, in the order of the configuration.
 pub struct Providers {
@@ -60,11 +64,14 @@ impl Providers {
         self.iter().find(|one| one.registration == registration)
     }
 
-    /// Whether the access token of `record` can be used as its provider is configured now: one that is bound to another key cannot,
-    /// and is never sent as one of bearers; one of bearers is not sent where tokens are to be bound (SC-02, SC-07).
-    pub fn can_use(&self, record: &SessionRecord) -> bool {
-        let wanted = self.of(record.registration).and_then(|one| one.provider.dpop());
-        wanted.map(|dpop| dpop.thumbprint()) == record.bound_to()
+    /// The proofs that go out with the access token of `record`; `None` with one of bearers.
+    ///
+    /// # Errors
+    /// It is bound to another key than the configured one, or to none where there is one, or the reverse: such a token is never sent
+    /// (SC-02, SC-07).
+    pub fn proofs_of(&self, record: &SessionRecord) -> Result<Option<&Dpop>, OtherBinding> {
+        let dpop = self.of(record.registration).and_then(|one| one.provider.dpop());
+        if dpop.map(Dpop::thumbprint) == record.bound_to() { Ok(dpop) } else { Err(OtherBinding) }
     }
 
     /// The names by which the session `record` can be ended.

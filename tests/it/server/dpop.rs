@@ -1,17 +1,25 @@
 //! Access tokens that are bound to a key: proofs for the authorization server and for APIs, nonces of both, another key.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use cloakroom::config::ClientKey;
 use rstest::rstest;
 use serde_json::json;
+use tokio::net::TcpListener;
 
+use super::instances::{in_contact, stop};
 use super::problem_code;
 use super::setup::{error_of, hostile_op, log_in};
 use crate::support::browser::{Browser, Page};
-use crate::support::hostile_op::{Endpoint, HostileOp, Nonces, set};
+use crate::support::hostile_op::{Endpoint, HostileOp, Nonces, Reply, Request, serve, set};
 use crate::support::hostile_upstream::{HostileUpstream, Step, ok, send};
 use crate::support::proofs::{Expected, Proofs};
+use crate::support::redis::Redis;
 use crate::support::stack::{FETCH, Setup, Stack};
 
 /// A new key in a file of its own.
@@ -248,4 +256,114 @@ async fn proofs_have_the_servers_time_where_ours_is_wrong() {
         assert_eq!(page.status.as_u16(), expected, "{}", page.body);
     }
     place.stack.stop().await;
+}
+
+/// An API that takes a proof with its nonce only, and is slow to refuse, so that many calls are out by then.
+async fn strict_api() -> (SocketAddr, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (address, refused) = (listener.local_addr().unwrap(), Arc::new(AtomicUsize::new(0)));
+    let count = Arc::clone(&refused);
+    let answer = move |request: Request| {
+        let proof = request.header("dpop").unwrap().split('.').nth(1).unwrap().to_owned();
+        let claims = String::from_utf8(URL_SAFE_NO_PAD.decode(proof).unwrap()).unwrap();
+        if claims.contains("\"nonce\":\"the-apis\"") {
+            return Reply::new(200, "text/plain", "good");
+        }
+        count.fetch_add(1, Ordering::Relaxed);
+        Reply::new(401, "text/plain", "")
+            .with_header("www-authenticate", "DPoP error=\"use_dpop_nonce\"")
+            .with_header("dpop-nonce", "the-apis")
+            .after(std::time::Duration::from_millis(300))
+    };
+    tokio::spawn(serve(listener, None, Arc::new(answer)));
+    (address, refused)
+}
+
+// proves: SC-04, SC-05
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_calls_at_once_each_gets_the_new_nonce() {
+    let (address, refused) = strict_api().await;
+    let op = hostile_op(Setup::default().clock).await;
+    op.turn(|knobs| knobs.dpop = Some(Nonces::Never));
+    let api = HostileUpstream::answering(ok("unused")).await;
+    let all = setup(&key_file("many"), &op, &api);
+    let stack = Stack::start(Setup { upstream: Some(address), ..all }).await;
+    let browser = Browser::new();
+    assert_eq!(error_of(&log_in(&op, &stack, &browser).await), None);
+    let calls = (0..10).map(|_| stack.fetch(&browser, "GET", "/api/orders"));
+    for page in futures_util::future::join_all(calls).await {
+        assert_eq!((page.status.as_u16(), page.body.as_str()), (200, "good"));
+    }
+    assert!(refused.load(Ordering::Relaxed) > 1, "more than one went out without it");
+    stack.stop().await;
+}
+
+// proves: SC-02
+#[tokio::test(flavor = "multi_thread")]
+async fn what_another_instance_has_fetched_otherwise_is_not_sent_as_it_is() {
+    let redis = Redis::start();
+    let api = HostileUpstream::answering(ok("good")).await;
+    let op = hostile_op(Setup::default().clock).await;
+    let shared = |provider: &str| Setup {
+        issuer: Some(op.issuer.clone()),
+        upstream: Some(api.address),
+        provider: provider.to_owned(),
+        more: format!("[redis]\nurl = \"{}\"\n", redis.url()),
+        clock: op.clock.clone(),
+        ..Setup::default()
+    };
+    let key = key_file("mixed");
+    let dpop = format!("sender_constraint = \"dpop\"\ndpop_key_file = \"{}\"\n", key.display());
+    let plain = Stack::start(shared("")).await;
+    let bound = plain.beside(shared(&dpop));
+    in_contact(&plain).await;
+    in_contact(&bound).await;
+    let browser = Browser::new();
+    assert_eq!(error_of(&log_in(&op, &plain, &browser).await), None);
+    plain.clock.advance(std::time::Duration::from_secs(301));
+    let other_tab = browser.copy();
+    op.turn(|knobs| knobs.dpop = Some(Nonces::Never));
+    assert_eq!(bound.fetch(&browser, "GET", "/api/orders").await.status, 200);
+    // The other tab's call comes to the instance without a key, which hears of the bound token.
+    let page = plain.fetch(&other_tab, "GET", "/api/orders").await;
+    assert_eq!((page.status.as_u16(), problem_code(&page).as_str()), (503, "provider_unavailable"));
+    op.turn(|knobs| knobs.dpop = None);
+    assert_eq!(plain.fetch(&other_tab, "GET", "/api/orders").await.status, 200);
+    let schemes: Vec<bool> =
+        api.requests().iter().map(|request| request.contains("authorization: DPoP ")).collect();
+    assert_eq!(schemes, [true, false]);
+    stop([plain, bound]).await;
+}
+
+// proves: PX-20, SC-02
+#[rstest]
+#[case::ours(None, 200)]
+#[case::anothers(Some(json!({ "jkt": "another" })), 502)]
+#[case::nobodys(Some(json!({})), 502)]
+#[tokio::test(flavor = "multi_thread")]
+async fn the_jwt_behind_a_bound_token_is_bound_to_the_same_key(
+    #[case] cnf: Option<serde_json::Value>,
+    #[case] status: u16,
+) {
+    let api = HostileUpstream::answering(ok("good")).await;
+    let op = hostile_op(Setup::default().clock).await;
+    op.turn(|knobs| knobs.dpop = Some(Nonces::Never));
+    let key = key_file(&format!("phantom-{status}-{}", cnf.is_some()));
+    let thumbprint = ClientKey::parse(
+        &cloakroom::secret::Secret::new(std::fs::read_to_string(&key).unwrap()),
+        false,
+    );
+    let own = json!({ "jkt": thumbprint.unwrap().id() });
+    op.turn(|knobs| knobs.introspection = set("cnf", Some(cnf.unwrap_or(own))));
+    let more = format!(
+        "[[routes]]\npath = \"/phantom\"\nupstream = \"http://{}\"\ntoken = \"introspect\"\n",
+        api.address
+    );
+    let stack = Stack::start(Setup { more, ..setup(&key, &op, &api) }).await;
+    let browser = Browser::new();
+    assert_eq!(error_of(&log_in(&op, &stack, &browser).await), None);
+    let page = stack.fetch(&browser, "GET", "/phantom/x").await;
+    assert_eq!(page.status, status, "{}", page.body);
+    assert_eq!(api.requests().len(), usize::from(status == 200));
+    stack.stop().await;
 }
