@@ -1,4 +1,4 @@
-//! FAPI 2.0: the security profile's modules, and those of message signing (JARM), which run when their parts are here.
+//! FAPI 2.0: the security profile's modules, and those of message signing (JARM), under `profile = "fapi2"` with bound tokens.
 
 use std::sync::Arc;
 
@@ -8,12 +8,12 @@ use super::core::{broken, unsecured};
 use super::oracle::{self, hold};
 use super::rig::Rig;
 use super::row::{
-    At, DPOP, JARM, Play, Row, answer, append, change, claims, honest, mangle, nothing, param, row,
+    At, Play, Row, answer, append, change, claims, honest, mangle, nothing, param, row,
 };
-use crate::support::hostile_op::{Edit, Endpoint, HostileOp, Rotation, SigningKeys, set};
+use crate::support::hostile_op::{Edit, Endpoint, HostileOp, Nonces, Rotation, SigningKeys, set};
 use crate::support::stack::CLIENT_ID;
 
-use Play::{Elsewhere, Login, OutOfScope, Scene, Stop, When};
+use Play::{Login, OutOfScope, Scene, Stop};
 
 pub const ROWS: &[Row] = &[
     row(
@@ -26,11 +26,7 @@ pub const ROWS: &[Row] = &[
         "fapi2-security-profile-final-client-test-happy-path",
         "FAPI2",
         "a DPoP nonce",
-        When(
-            DPOP,
-            "DPoP",
-            &Elsewhere("every_call_has_a_proof_of_its_own_with_the_nonce_that_is_wanted"),
-        ),
+        Scene(|rig| Box::pin(with_nonces(rig))),
     ),
     row(
         "fapi2-security-profile-final-client-test-discovery-issuer-mismatch",
@@ -147,9 +143,9 @@ pub const ROWS: &[Row] = &[
     row(
         "fapi2-security-profile-final-client-test-token-type-case-insensitivity",
         "FAPI2",
-        "`bEARER`",
+        "`dpOp`",
         Login(
-            |op| op.turn(|knobs| knobs.token_response = set("token_type", Some(json!("bEARER")))),
+            |op| op.turn(|knobs| knobs.token_response = set("token_type", Some(json!("dpOp")))),
             nothing,
         ),
     ),
@@ -157,11 +153,7 @@ pub const ROWS: &[Row] = &[
         "fapi2-security-profile-final-client-test-rs-dpop-auth-scheme-case-insensitivity",
         "FAPI2",
         "a nonce challenge in odd case",
-        When(
-            DPOP,
-            "DPoP",
-            &Elsewhere("an_apis_nonce_costs_one_more_try_and_a_small_body_goes_with_it"),
-        ),
+        Scene(|rig| Box::pin(odd_case(rig))),
     ),
     row(
         "fapi2-security-profile-final-client-refresh-token-test",
@@ -226,7 +218,7 @@ pub const ROWS: &[Row] = &[
 
 const fn jarm(name: &'static str, server: &'static str, play: &'static Play) -> Row {
     let mode = "response_mode = \"query.jwt\"";
-    row(name, "JARM", server, When(JARM, "signed authorization responses", play)).with(mode)
+    row(name, "JARM", server, *play).with(mode)
 }
 
 fn text(value: &Value) -> String {
@@ -273,5 +265,27 @@ async fn two_refreshes(rig: &Rig) -> Result<(), String> {
         shown.len() == 2 && shown[0] != shown[1],
         format!("two refreshes, each its token: {}", shown.len()),
     )?;
+    oracle::fapi(rig, &landing)
+}
+
+/// The server wants its nonce at the token endpoint and at the API.
+async fn with_nonces(rig: &Rig) -> Result<(), String> {
+    rig.op.turn(|knobs| knobs.dpop = Some(Nonces::Always));
+    let landing = rig.log_in().await;
+    hold(rig.is_in().await, "logged in")?;
+    hold(rig.op.calls(Endpoint::Token) == 2, "one more token request, with the nonce")?;
+    let called = rig.fetch("GET", "/api/accounts").await;
+    hold(called.status == 200, format!("the API said {}", called.status))?;
+    oracle::fapi(rig, &landing)
+}
+
+/// The API asks for a nonce in a scheme written as nobody does.
+async fn odd_case(rig: &Rig) -> Result<(), String> {
+    rig.op.turn(|knobs| (knobs.dpop, knobs.api_scheme) = (Some(Nonces::Always), "dPOP"));
+    let landing = rig.log_in().await;
+    rig.op.change_nonce();
+    let called = rig.fetch("GET", "/api/accounts").await;
+    hold(called.status == 200, format!("the API said {}", called.status))?;
+    hold(oracle::api_calls(&rig.op).len() == 2, "one more try")?;
     oracle::fapi(rig, &landing)
 }

@@ -90,16 +90,21 @@ pub fn fapi(rig: &Rig, landing: &Landing) -> Result<(), String> {
         }
         assertion(op, &request)?;
     }
+    // A request that is sent again with the server's nonce has the same code.
+    let mut codes = HashSet::new();
     for request in op.requests(Endpoint::Token) {
         assertion(op, &request)?;
-        if let Some(verifier) = request.field("code_verifier") {
+        proof(&request)?;
+        let is_first = codes.insert(request.field("code"));
+        if let Some(verifier) = request.field("code_verifier").filter(|_| is_first) {
             hold(bits(&verifier) >= 180.0, format!("a verifier of {} bits", bits(&verifier)))?;
             hold((43..=128).contains(&verifier.len()), "the length of the verifier")?;
             hold(is_new("verifier", &verifier), "a verifier came before")?;
         }
     }
     for request in op.requests(Endpoint::Userinfo).into_iter().chain(api_calls(op)) {
-        let in_header = request.header("authorization").is_some_and(|it| it.starts_with("Bearer "));
+        let in_header = request.header("authorization").is_some_and(|it| it.starts_with("DPoP "));
+        proof(&request)?;
         let elsewhere =
             request.query.iter().chain(&request.form()).any(|(n, _)| n == "access_token");
         hold(in_header && !elsewhere, "the token travels in the header alone")?;
@@ -109,6 +114,17 @@ pub fn fapi(rig: &Rig, landing: &Landing) -> Result<(), String> {
     let names: Vec<String> = url.query_pairs().map(|(name, _)| name.into_owned()).collect();
     hold(names == ["client_id", "request_uri"], format!("the browser carries {names:?}"))?;
     hold(op.calls(Endpoint::Authorize) == to_path(op, "/par").len(), "a reference each")
+}
+
+/// RFC 9449 §4.2: one proof, used once. What it is for, the server checks.
+fn proof(request: &Request) -> Result<(), String> {
+    let proofs: Vec<&String> =
+        request.headers.iter().filter(|(name, _)| name == "dpop").map(|(_, value)| value).collect();
+    let [proof] = proofs[..] else { return Err(format!("{} proofs", proofs.len())) };
+    let payload = proof.split('.').nth(1).and_then(|part| URL_SAFE_NO_PAD.decode(part).ok());
+    let claims: Value =
+        serde_json::from_slice(&payload.ok_or("no JWS")?).map_err(|e| e.to_string())?;
+    hold(claims["jti"].as_str().is_some_and(|id| is_new("proof", id)), "proof: a jti came before")
 }
 
 /// RFC 7523 as FAPI 2.0 wants it: issuer and subject are the client, one audience, short, used once.

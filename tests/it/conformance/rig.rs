@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::row::Switch;
 use crate::server::setup::hostile_op;
 use crate::support::browser::{Browser, Page};
-use crate::support::hostile_op::{HostileOp, SigningKeys};
+use crate::support::hostile_op::{HostileOp, Nonces, SigningKeys};
 use crate::support::html::forms;
 use crate::support::stack::{CLIENT_ID, FETCH, LINK, free_port, load_text};
 
@@ -22,7 +22,7 @@ pub enum Profile {
     /// A secret, and answers in the address.
     Plain,
     FormPost,
-    /// Pushed requests, a client key for ES256, ID tokens by PS256.
+    /// `profile = "fapi2"`: pushed requests, tokens bound to a key, a client key for ES256, ID tokens by PS256.
     FapiEs256,
     /// The other way round.
     FapiPs256,
@@ -50,34 +50,51 @@ impl Profile {
         matches!(self, Self::FapiEs256 | Self::FapiPs256)
     }
 
-    fn lines(self, issuer: &str) -> String {
+    fn lines(self) -> String {
         let fapi = |key: &Path| {
             format!(
-                "auth_method = \"private_key_jwt\"\nclient_key_file = \"{}\"\npushed_requests = \"always\"\n\
-                 pushed_authorization_request_endpoint = \"{issuer}/par\"\nalgorithms = [\"PS256\", \"ES256\"]",
-                key.display()
+                "profile = \"fapi2\"\nauth_method = \"private_key_jwt\"\nclient_key_file = \"{}\"\n\
+                 sender_constraint = \"dpop\"\ndpop_key_file = \"{}\"\npushed_requests = \"always\"\n\
+                 algorithms = [\"PS256\", \"ES256\"]",
+                key.display(),
+                KEYS.dpop.display()
             )
         };
         let secret = "client_secret_env = \"CLIENT_SECRET\"";
         match self {
             Self::Plain => secret.to_owned(),
             Self::FormPost => format!("{secret}\nresponse_mode = \"form_post\""),
-            Self::FapiEs256 => fapi(&KEYS.0),
-            Self::FapiPs256 => fapi(&KEYS.1),
+            Self::FapiEs256 => fapi(&KEYS.es256),
+            Self::FapiPs256 => fapi(&KEYS.ps256),
         }
     }
 }
 
-/// Keys of the client for ES256 and PS256, made once per process.
-static KEYS: LazyLock<(PathBuf, PathBuf)> = LazyLock::new(|| {
+/// Keys of the client, and the one that its tokens are bound to.
+struct Keys {
+    es256: PathBuf,
+    ps256: PathBuf,
+    dpop: PathBuf,
+}
+
+/// Made once per process.
+static KEYS: LazyLock<Keys> = LazyLock::new(|| {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR"))
         .join(format!("conformance-keys-{}", std::process::id()));
     let _left_from_before = std::fs::remove_dir_all(&folder);
     std::fs::create_dir_all(&folder).unwrap();
-    let (es256, ps256) = (folder.join("es256.pem"), folder.join("ps256.pem"));
-    openssl(&es256, &["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"]);
-    openssl(&ps256, &["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"]);
-    (es256, ps256)
+    let made = |name: &str, options: &[&str]| {
+        let file = folder.join(name);
+        openssl(&file, options);
+        file
+    };
+    let p256 = ["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"];
+    let rsa = ["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"];
+    Keys {
+        es256: made("es256.pem", &p256),
+        ps256: made("ps256.pem", &rsa),
+        dpop: made("dpop.pem", &p256),
+    }
 });
 
 fn openssl(file: &Path, options: &[&str]) {
@@ -115,9 +132,12 @@ impl Rig {
             Profile::FapiPs256 => among_decoys(&op, "ES256"),
             Profile::Plain | Profile::FormPost => {}
         }
+        if profile.is_fapi() {
+            op.turn(|knobs| knobs.dpop = Some(Nonces::Never));
+        }
         switch(&op);
         let port = free_port();
-        let (issuer, lines) = (&op.issuer, profile.lines(&op.issuer));
+        let (issuer, lines) = (&op.issuer, profile.lines());
         let userinfo = if profile.is_fapi() { "" } else { "userinfo = true" };
         let text = format!(
             "[server]\nlisten = \"127.0.0.1:{port}\"\npublic_url = \"http://localhost:{port}\"\nworkers = 1\n\

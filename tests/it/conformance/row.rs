@@ -9,8 +9,6 @@ use super::rig::Rig;
 use crate::support::hostile_op::{Edit, HostileOp, Knobs, edit};
 
 /// What other pieces of the product must be there for; a row that needs one that is not waits.
-pub const JARM: bool = true;
-pub const DPOP: bool = true;
 pub const MTLS: bool = false;
 
 /// A module of the OpenID conformance suite for relying parties, or one of our own under the plan `ours`.

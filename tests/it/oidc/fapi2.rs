@@ -6,7 +6,7 @@ use rstest::rstest;
 use serde_json::{Value, json};
 
 use super::setup::Setup;
-use crate::support::hostile_op::edit;
+use crate::support::hostile_op::set;
 
 /// A client of the profile before a server that announces what it needs, but for `name`, which has this value.
 async fn with(name: &'static str, value: Value) -> Setup {
@@ -15,13 +15,7 @@ async fn with(name: &'static str, value: Value) -> Setup {
         config.pushed_requests = PushedRequests::Always;
     })
     .await;
-    let url = format!("{}/par", setup.op.issuer);
-    setup.op.turn(|knobs| {
-        knobs.discovery = edit(move |document| {
-            document.insert("pushed_authorization_request_endpoint".to_owned(), json!(url));
-            document.insert(name.to_owned(), value.clone());
-        });
-    });
+    setup.op.turn(|knobs| knobs.discovery = set(name, Some(value)));
     setup
 }
 

@@ -8,17 +8,12 @@ use serde_json::json;
 use url::Url;
 
 use super::setup::{REDIRECT_URI, Setup};
-use crate::support::hostile_op::{Endpoint, Reply, edit};
+use crate::support::hostile_op::{Endpoint, Reply, set};
 
-/// Announces the endpoint, and whether nothing else is taken.
+/// Says whether nothing else is taken.
 fn announce(setup: &Setup, requires: bool) {
-    let url = format!("{}/par", setup.op.issuer);
-    setup.op.turn(|knobs| {
-        knobs.discovery = edit(move |document| {
-            document.insert("pushed_authorization_request_endpoint".to_owned(), json!(url));
-            document.insert("require_pushed_authorization_requests".to_owned(), json!(requires));
-        });
-    });
+    let name = "require_pushed_authorization_requests";
+    setup.op.turn(|knobs| knobs.discovery = set(name, Some(json!(requires))));
 }
 
 fn reference(setup: &Setup) {
@@ -97,5 +92,7 @@ async fn a_push_that_fails_is_no_plain_request(#[case] reply: Reply, #[case] exp
 #[tokio::test]
 async fn a_wish_that_the_server_cannot_meet_fails_and_says_so() {
     let setup = Setup::with(|config| config.pushed_requests = PushedRequests::Always).await;
+    let name = "pushed_authorization_request_endpoint";
+    setup.op.turn(|knobs| knobs.discovery = set(name, None));
     assert_eq!(setup.url().await.unwrap_err(), OidcError::PushInvalid);
 }

@@ -233,11 +233,7 @@ async fn a_request_is_signed_for_this_server_each_time_anew(
     let file = folder(&format!("signed-{pushed}")).join("key.pem");
     let public = keygen(&file);
     let lines = format!("{}\nsigned_requests = true\npushed_requests = \"{pushed}\"", line(&file));
-    let announce = |op: &HostileOp| {
-        let par = json!(format!("{}/par", op.issuer));
-        op.turn(|knobs| knobs.discovery = set("pushed_authorization_request_endpoint", Some(par)));
-    };
-    let place = Place::start_after(&lines, &[public], announce).await;
+    let place = Place::start(&lines, &[public]).await;
     for _ in 0..2 {
         let browser = Browser::new();
         let url = format!("{}/login?return_to=/&max_age=60", place.app);

@@ -84,6 +84,8 @@ pub struct Knobs {
     pub client_keys: Vec<Value>,
     /// Tokens are bound to a key: then proofs are wanted.
     pub dpop: Option<Nonces>,
+    /// How the API calls the scheme when it asks for a nonce.
+    pub api_scheme: &'static str,
     /// Seconds by which this server's clock is ahead.
     pub ahead: i64,
     /// The user who logs in.
@@ -221,6 +223,11 @@ impl HostileOp {
         self.turn(|knobs| drop(knobs.raw.remove(&endpoint)));
     }
 
+    /// Wants another nonce from now on, which nobody has been told.
+    pub fn change_nonce(&self) {
+        self.state().nonce = fresh("nonce");
+    }
+
     /// The thumbprints of the keys that tokens were bound to, oldest first.
     pub fn bound_to(&self) -> Vec<String> {
         self.state().bound_to.clone()
@@ -304,6 +311,7 @@ impl Knobs {
             client_id: "web".to_owned(),
             client_secret: "s:cr t/%é".to_owned(),
             dpop: None,
+            api_scheme: "DPoP",
             client_keys: Vec::new(),
             ahead: 0,
             sub: "alice".to_owned(),

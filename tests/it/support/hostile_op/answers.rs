@@ -90,6 +90,7 @@ fn discovery(issuer: &str) -> Value {
         "revocation_endpoint": format!("{issuer}/revoke"),
         "introspection_endpoint": format!("{issuer}/introspect"),
         "end_session_endpoint": format!("{issuer}/end_session"),
+        "pushed_authorization_request_endpoint": format!("{issuer}/par"),
         "response_types_supported": ["code"],
         "code_challenge_methods_supported": ["S256"],
         "authorization_response_iss_parameter_supported": true,
@@ -153,7 +154,7 @@ fn tokens(
     state.access_tokens.push(access_token.clone());
     let mut answer = json!({
         "access_token": access_token,
-        "token_type": if state.knobs.dpop.is_some() { "DPoP" } else { "Bearer" },
+        "token_type": dpop::scheme(state),
         "expires_in": 300,
         "scope": grant.scope,
     });
@@ -218,8 +219,9 @@ pub fn sign(state: &State, claims: &Value) -> String {
 }
 
 fn userinfo(state: &mut State, request: &Request, issuer: &str) -> Reply {
-    let scheme = if state.knobs.dpop.is_some() { "DPoP " } else { "Bearer " };
-    let token = request.header("authorization").and_then(|value| value.strip_prefix(scheme));
+    let scheme = dpop::scheme(state);
+    let value = request.header("authorization");
+    let token = value.and_then(|value| value.strip_prefix(scheme)?.strip_prefix(' '));
     if let Some(refusal) = dpop::refusal(state, request, token) {
         return refusal;
     }

@@ -14,6 +14,11 @@ pub enum Nonces {
     EachTime,
 }
 
+/// What tokens are called.
+pub fn scheme(state: &State) -> &'static str {
+    if state.knobs.dpop.is_some() { "DPoP" } else { "Bearer" }
+}
+
 /// Checks the proof of a request; `token` comes beside it. `None` where no proof is wanted or it is good.
 pub fn refusal(state: &mut State, request: &Request, token: Option<&str>) -> Option<Reply> {
     let wanted = state.knobs.dpop?;

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::answers::{authenticate, error};
 use super::wire::{Reply, Request};
-use super::{Endpoint, State, client_assertion, fresh};
+use super::{Endpoint, State, client_assertion, dpop, fresh};
 
 /// Takes a request of an authenticated client; one with a reference in it is none.
 pub fn push(state: &mut State, request: &Request) -> Reply {
@@ -68,9 +68,16 @@ fn unreferenced(state: &mut State, said: &[(String, String)]) -> Vec<(String, St
     }
 }
 
-/// The API: a token of this server in the header, and as many refreshes as it wants to see.
-pub fn accounts(state: &State, request: &Request) -> Reply {
-    let token = request.header("authorization").and_then(|value| value.strip_prefix("Bearer "));
+/// The API: a token of this server in the header, with its proof where tokens are bound, and as many refreshes as it wants to see.
+pub fn accounts(state: &mut State, request: &Request) -> Reply {
+    let scheme = dpop::scheme(state);
+    let value = request.header("authorization");
+    let token = value.and_then(|value| value.strip_prefix(scheme)?.strip_prefix(' '));
+    if let Some(refusal) = token.and_then(|token| dpop::refusal(state, request, Some(token))) {
+        let scheme = state.knobs.api_scheme;
+        return refusal
+            .with_header("www-authenticate", &format!("{scheme} error=\"use_dpop_nonce\""));
+    }
     let is_known = token.is_some_and(|token| state.access_tokens.iter().any(|own| own == token));
     let is_refresh =
         |request: &Request| request.field("grant_type").as_deref() == Some("refresh_token");
@@ -82,5 +89,6 @@ pub fn accounts(state: &State, request: &Request) -> Reply {
     if is_known && refreshes >= state.knobs.api_wants_refreshes {
         return Reply::json(200, &json!({ "accounts": [] }));
     }
-    error(401, "invalid_token").with_header("www-authenticate", "Bearer error=\"invalid_token\"")
+    error(401, "invalid_token")
+        .with_header("www-authenticate", &format!("{scheme} error=\"invalid_token\""))
 }
