@@ -249,6 +249,21 @@ fn check_takes_the_recipe_of_every_authorization_server() {
 }
 
 #[test]
+fn check_takes_the_file_of_the_fapi_page() {
+    let page = text("docs/fapi2.md");
+    let block = page.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    let key = |name: &str| path("tests/it/support/tls").join(name).display().to_string();
+    let block = block
+        .replace("/run/secrets/client-key.pem", &key("client.key.pem"))
+        .replace("/run/secrets/dpop-key.pem", &key("localhost.key.pem"))
+        .replace("file = \"/run/secrets/cookie-2026-11\"", "env = \"CLOAKROOM_COOKIE_KEY\"");
+    let file = folder("fapi2").join("cloakroom.toml");
+    fs::write(&file, block).unwrap();
+    let output = cloakroom(&["check", "--config", file.to_str().unwrap()]);
+    assert!(output.status.success(), "{}", out(&output));
+}
+
+#[test]
 fn staging_is_the_production_file_with_a_few_variables() {
     let folder = folder("staging");
     let (client, cookie) = (folder.join("client"), folder.join("cookie"));

@@ -221,7 +221,7 @@ async fn a_key_rotates_while_the_server_runs_and_a_client_that_is_refused_loses_
     }
 }
 
-// proves: AR-18
+// proves: AR-18, FA-16
 #[rstest]
 #[case::in_the_address("when_required", &["client_id", "request", "response_type", "scope"])]
 #[case::pushed("always", &["client_id", "request_uri"])]

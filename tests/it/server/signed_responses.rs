@@ -37,7 +37,7 @@ async fn back(stack: &Stack, browser: &Browser, parameters: &[(&str, &str)]) -> 
     browser.get_from_elsewhere(&format!("{}?{}", stack.url("/callback"), query.finish())).await
 }
 
-// proves: CB-13
+// proves: CB-13, FA-16
 #[rstest]
 #[case::as_it_is(|_: &mut Claims| {}, None)]
 #[case::an_error(|claims: &mut Claims| {
