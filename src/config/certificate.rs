@@ -47,8 +47,8 @@ impl ServerCertificate {
 const CERT: &str = "tls_cert_file";
 const KEY: &str = "tls_key_file";
 
-/// RFC 5280 section 4.1.2.5.
-fn ends(certificate: &[u8]) -> Option<u64> {
+/// When a certificate ends, seconds after 1970 (RFC 5280 section 4.1.2.5).
+pub(super) fn ends(certificate: &[u8]) -> Option<u64> {
     let certificate = Certificate::from_der(certificate).ok()?;
     Some(certificate.tbs_certificate().validity().not_after.to_unix_duration().as_secs())
 }
@@ -94,11 +94,8 @@ pub(super) fn server_certificate(
     }
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "browsers judge a certificate by the time that there is"
-)]
-fn is_over(ends: u64) -> bool {
+#[expect(clippy::disallowed_methods, reason = "a certificate is judged by the time that there is")]
+pub(super) fn is_over(ends: u64) -> bool {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     now.is_ok_and(|now| now > Duration::from_secs(ends))
 }

@@ -46,6 +46,33 @@ pub enum ClientAuthMethod {
     ClientSecretBasic,
     ClientSecretPost,
     PrivateKeyJwt,
+    /// By a certificate of an authority that the server trusts (RFC 8705 section 2.1).
+    TlsClientAuth,
+    /// By a certificate that the server knows (RFC 8705 section 2.2).
+    SelfSignedTlsClientAuth,
+}
+
+impl ClientAuthMethod {
+    /// As metadata and registrations name it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ClientSecretBasic => "client_secret_basic",
+            Self::ClientSecretPost => "client_secret_post",
+            Self::PrivateKeyJwt => "private_key_jwt",
+            Self::TlsClientAuth => "tls_client_auth",
+            Self::SelfSignedTlsClientAuth => "self_signed_tls_client_auth",
+        }
+    }
+
+    /// Whether the client shows a secret that the server has, too.
+    pub const fn is_secret(self) -> bool {
+        matches!(self, Self::ClientSecretBasic | Self::ClientSecretPost)
+    }
+
+    /// Whether the connection itself shows who the client is.
+    pub const fn is_mtls(self) -> bool {
+        matches!(self, Self::TlsClientAuth | Self::SelfSignedTlsClientAuth)
+    }
 }
 
 /// Whom a client assertion names as its audience.
@@ -64,6 +91,8 @@ pub enum SenderConstraint {
     None,
     /// To a key (RFC 9449).
     Dpop,
+    /// To the client's certificate (RFC 8705 section 3).
+    Mtls,
 }
 
 /// Which closed list of settings holds.
@@ -127,6 +156,11 @@ pub enum TokenSource {
 }
 
 impl TokenSource {
+    /// Whether a call carries a token.
+    pub const fn is_sent(self) -> bool {
+        !matches!(self, Self::None)
+    }
+
     /// Whether a call needs a session.
     pub const fn needs_session(self) -> bool {
         matches!(self, Self::Login | Self::Exchange | Self::Introspect)

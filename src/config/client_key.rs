@@ -1,4 +1,4 @@
-//! The key that a client authenticates with (`private_key_jwt`): read from a file at start and at each reload, never shown. Its
+//! The key that a client signs with, its assertions (`private_key_jwt`) and its requests: read from a file at start and at each reload, never shown. Its
 //! algorithm follows from the key: nothing weaker can be asked for (KM-06).
 
 use std::fmt;
@@ -156,28 +156,19 @@ impl fmt::Debug for ClientKey {
     }
 }
 
-/// The key of a provider with `private_key_jwt`; `Some(None)` for one without.
+/// The key of a provider whose client signs, assertions or requests; `Some(None)` for another.
 #[expect(clippy::option_option, reason = "a problem was noted, no key, or a key")]
 pub(super) fn client_assertion(at: &At<'_>, raw: &RawProvider) -> Option<Option<ClientAssertion>> {
     let written = [
         ("client_key_file", raw.client_key_file.is_some()),
         ("next_client_key_file", raw.next_client_key_file.is_some()),
     ];
-    if raw.auth_method != ClientAuthMethod::PrivateKeyJwt {
+    if raw.auth_method != ClientAuthMethod::PrivateKeyJwt && !raw.signed_requests {
         let Some((name, _)) = written.into_iter().find(|(_, is_written)| *is_written) else {
             return Some(None);
         };
-        return at
-            .key(name)
-            .fail("is not used", "set auth_method = \"private_key_jwt\", or remove it");
-    }
-    let secrets = [
-        ("client_secret", raw.client_secret.is_some()),
-        ("client_secret_file", raw.client_secret_file.is_some()),
-        ("client_secret_env", raw.client_secret_env.is_some()),
-    ];
-    if let Some((name, _)) = secrets.into_iter().find(|(_, is_written)| *is_written) {
-        return at.key(name).fail("is not used with a key", "remove it, here and over there");
+        let mend = "set auth_method = \"private_key_jwt\" or signed_requests = true, or remove it";
+        return at.key(name).fail("is not used", mend);
     }
     let key_at = at.key("client_key_file");
     let mend = "make a key with `cloakroom keygen client --out FILE`, and write its path";
@@ -193,15 +184,6 @@ pub(super) fn client_assertion(at: &At<'_>, raw: &RawProvider) -> Option<Option<
     Some(Some(ClientAssertion { key: key?, next: next?, audience, untyped }))
 }
 
-/// Whether requests are signed, which takes the key of `private_key_jwt`.
-pub(super) fn signed_requests(at: &At<'_>, raw: &RawProvider) -> Option<bool> {
-    if raw.signed_requests && raw.auth_method != ClientAuthMethod::PrivateKeyJwt {
-        let mend = "set auth_method = \"private_key_jwt\" and client_key_file, or remove it";
-        return at.key("signed_requests").fail("needs the client's key", mend);
-    }
-    Some(raw.signed_requests)
-}
-
 /// The key that access tokens are bound to; `Some(None)` where they are bound to nothing. `own` is what the client authenticates by.
 #[expect(clippy::option_option, reason = "a problem was noted, no key, or a key")]
 pub(super) fn dpop_key<'a>(
@@ -211,8 +193,8 @@ pub(super) fn dpop_key<'a>(
 ) -> Option<Option<Arc<ClientKey>>> {
     let key_at = at.key("dpop_key_file");
     match (raw.sender_constraint, &raw.dpop_key_file) {
-        (SenderConstraint::None, None) => Some(None),
-        (SenderConstraint::None, Some(_)) => {
+        (SenderConstraint::None | SenderConstraint::Mtls, None) => Some(None),
+        (SenderConstraint::None | SenderConstraint::Mtls, Some(_)) => {
             key_at.fail("is not used", "set sender_constraint = \"dpop\", or remove it")
         }
         (SenderConstraint::Dpop, file) => {

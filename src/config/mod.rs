@@ -6,9 +6,11 @@
 
 mod app;
 mod audit;
+mod bound_routes;
 mod certificate;
 mod choices;
 mod claim_rules;
+mod client_certificate;
 mod client_key;
 mod collector;
 mod control;
@@ -49,6 +51,7 @@ pub use audit::{AuditConfig, AuditTarget};
 pub use certificate::ServerCertificate;
 pub use choices::*;
 pub use claim_rules::{ByClaim, ClaimRules};
+pub use client_certificate::ClientCertificate;
 pub use client_key::{ClientAssertion, ClientKey};
 pub use collector::CollectorConfig;
 pub use diagnostic::{Diagnostic, Place};

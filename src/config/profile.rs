@@ -1,9 +1,7 @@
 //! `provider.profile`: which closed list of settings holds. The FAPI 2.0 Security Profile forbids what weakens a login; each such
 //! setting is an error that names the rule, never silently another one.
 
-use super::choices::{
-    AssertionAudience, ClientAuthMethod, Profile, PushedRequests, SenderConstraint,
-};
+use super::choices::{AssertionAudience, Profile, PushedRequests, SenderConstraint};
 use super::raw::RawProvider;
 use super::report::At;
 
@@ -24,20 +22,17 @@ struct Rule {
 const RULES: [Rule; 6] = [
     Rule {
         key: "auth_method",
-        breaks: |raw| {
-            use ClientAuthMethod::{ClientSecretBasic, ClientSecretPost};
-            matches!(raw.auth_method, ClientSecretBasic | ClientSecretPost)
-        },
+        breaks: |raw| raw.auth_method.is_secret(),
         section: "5.3.3.1",
-        why: "a client shows itself by a key, not by a shared secret",
-        mend: "write auth_method = \"private_key_jwt\"",
+        why: "a client shows itself by a key or a certificate, not by a shared secret",
+        mend: "write auth_method = \"private_key_jwt\", or \"tls_client_auth\"",
     },
     Rule {
         key: "sender_constraint",
         breaks: |raw| raw.sender_constraint == SenderConstraint::None,
         section: "5.3.3.1",
         why: "access tokens are bound to a key or a certificate",
-        mend: "write sender_constraint = \"dpop\"",
+        mend: "write sender_constraint = \"dpop\", or \"mtls\"",
     },
     Rule {
         key: "client_assertion_audience",

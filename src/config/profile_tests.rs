@@ -5,6 +5,7 @@ use rstest::rstest;
 use crate::config::tests::{LEAST, problems};
 
 const KEY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/support/tls/client.key.pem");
+const CERTIFICATE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/support/tls/client.pem");
 const OTHER_KEY: &str =
     concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/support/tls/localhost.key.pem");
 
@@ -22,6 +23,16 @@ fn with(lines: &[&str]) -> String {
     let keys = format!("client_key_file = \"{KEY}\"\ndpop_key_file = \"{OTHER_KEY}\"");
     let lines = format!("{keys}\n{}", lines.join("\n"));
     LEAST.replace("client_secret_env = \"CLIENT_SECRET\"", &lines)
+}
+
+/// A certificate in place of both keys.
+fn with_certificate() -> String {
+    let certificate = format!(
+        "auth_method = \"tls_client_auth\"\nsender_constraint = \"mtls\"\n\
+         client_certificate_file = \"{CERTIFICATE}\"\nclient_certificate_key_file = \"{KEY}\"\n{}",
+        LINES[2..].join("\n")
+    );
+    LEAST.replace("client_secret_env = \"CLIENT_SECRET\"", &certificate)
 }
 
 /// [`LINES`] with `line` instead of the one of its key, or beside them.
@@ -56,6 +67,7 @@ fn what_the_profile_forbids_is_an_error_that_names_the_rule(
     #[case] rule: &str,
 ) {
     assert_eq!(problems(&with(&LINES), &[], &[]), [""; 0]);
+    assert_eq!(problems(&with_certificate(), &[], &[]), [""; 0]);
     let found = problems(&with_line(line), &[], &[]);
     let about = format!("provider.{key}: is forbidden by profile = \"fapi2\"");
     let named = found.iter().filter(|one| one.contains(&about)).count();

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::choices::ClientAuthMethod;
-use super::client_key::{client_assertion, dpop_key, signed_requests};
+use super::client_certificate::{ClientCertificate, client_certificate};
+use super::client_key::{ClientAssertion, ClientKey, client_assertion, dpop_key};
 use super::cookie_key::is_placeholder;
 use super::origin::{parse_endpoint, parse_forward_proxy, parse_issuer};
 use super::profile::profile;
@@ -37,14 +38,12 @@ pub(super) fn provider(
     let client_id = client_at
         .required(raw.client_id.as_ref(), "write the id of the client registered for this app")
         .and_then(|text| client_at.take(parse_plain(text)));
-    let (client_key, client_secret) = (client_assertion(at, raw), client_secret(at, raw));
+    let credentials = credentials(at, raw);
     let scopes = scopes(&at.key("scopes"), &raw.scopes);
-    let url =
-        |name, text: &Option<String>| optional(&at.key(name), text.as_deref(), parse_endpoint);
-    let discovery_url = url("discovery_url", &raw.discovery_url);
+    let discovery = raw.discovery_url.as_deref();
+    let discovery_url = optional(&at.key("discovery_url"), discovery, parse_endpoint);
     let endpoints = endpoints(at, raw);
-    let ca_at = at.key("ca_file");
-    let ca_file = raw.ca_file.as_deref().map(|path| ca_file(&ca_at, path).ok_or(Noted)).transpose();
+    let ca_file = ca_file(&at.key("ca_file"), raw.ca_file.as_deref());
     let proxy = optional(&at.key("proxy"), raw.proxy.as_deref(), parse_forward_proxy);
     let (resolve, tenants) = (resolve(&at.key("resolve"), &raw.resolve), tenants(at, raw));
     let params = authorize_params(&at.key("authorize_params"), &raw.authorize_params);
@@ -53,20 +52,22 @@ pub(super) fn provider(
     let audiences = every(&at.key("trusted_audiences"), &raw.trusted_audiences, |at, text| {
         at.take(parse_plain(text))
     });
-    let (profile, dpop_key) = (profile(at, raw), dpop_key(at, raw, client_key.iter().flatten()));
-    let (signed_requests, userinfo_signed) = (signed_requests(at, raw), userinfo_signed(at, raw));
-    let ((issuer_template, allowed_tenants), times, ()) = (tenants?, times?, profile?);
+    let (profile, userinfo_signed) = (profile(at, raw), userinfo_signed(at, raw));
+    let ((issuer_template, allowed_tenants), ()) = (tenants?, profile?);
+    let (times, credentials) = (times?, credentials?);
     Some(ProviderConfig {
         id: id?,
         issuer: issuer?,
         client_id: client_id?,
-        client_secret: client_secret?,
-        client_key: client_key?,
+        client_secret: credentials.secret,
+        client_key: credentials.key,
+        certificate: credentials.certificate,
         profile: raw.profile,
-        dpop_key: dpop_key?,
+        sender_constraint: raw.sender_constraint,
+        dpop_key: credentials.dpop_key,
         auth_method: raw.auth_method,
         pushed_requests: raw.pushed_requests,
-        signed_requests: signed_requests?,
+        signed_requests: raw.signed_requests,
         response_mode: raw.response_mode,
         introspection: raw.introspection,
         scopes: scopes?,
@@ -135,10 +136,35 @@ fn optional<T>(
     text.map(|text| at.take(parse(text)).ok_or(Noted)).transpose()
 }
 
-/// Empty with a key.
+/// What shows that we are the client, and what its tokens are bound to.
+struct Credentials {
+    secret: Secret<String>,
+    key: Option<ClientAssertion>,
+    certificate: Option<Arc<ClientCertificate>>,
+    dpop_key: Option<Arc<ClientKey>>,
+}
+
+fn credentials(at: &At<'_>, raw: &RawProvider) -> Option<Credentials> {
+    let (secret, key) = (client_secret(at, raw), client_assertion(at, raw));
+    let dpop_key = dpop_key(at, raw, key.iter().flatten());
+    let certificate = client_certificate(at, raw)?;
+    Some(Credentials { secret: secret?, key: key?, certificate, dpop_key: dpop_key? })
+}
+
+/// Empty with a key or a certificate.
 fn client_secret(at: &At<'_>, raw: &RawProvider) -> Option<Secret<String>> {
-    if raw.auth_method == ClientAuthMethod::PrivateKeyJwt {
-        return Some(Secret::from(""));
+    if !raw.auth_method.is_secret() {
+        let written = [
+            ("client_secret", raw.client_secret.is_some()),
+            ("client_secret_file", raw.client_secret_file.is_some()),
+            ("client_secret_env", raw.client_secret_env.is_some()),
+        ];
+        let Some((name, _)) = written.into_iter().find(|(_, is_written)| *is_written) else {
+            return Some(Secret::from(""));
+        };
+        let with = if raw.auth_method.is_mtls() { "a certificate" } else { "a key" };
+        let problem = format!("is not used with {with}");
+        return at.key(name).fail(problem, "remove it, here and over there");
     }
     let ways = Ways {
         value: ("client_secret", raw.client_secret.as_deref()),
@@ -186,17 +212,22 @@ fn endpoints(at: &At<'_>, raw: &RawProvider) -> Option<EndpointOverrides> {
     })
 }
 
-fn ca_file(at: &At<'_>, path: &str) -> Option<PathBuf> {
-    match read_text(Path::new(path)) {
-        Ok(text) if text.contains("-----BEGIN CERTIFICATE-----") => Some(PathBuf::from(path)),
-        Ok(_) => {
-            at.fail("the file holds no certificate", "name a PEM file of certificate authorities")
+fn ca_file(at: &At<'_>, path: Option<&str>) -> Result<Option<PathBuf>, Noted> {
+    let Some(path) = path else { return Ok(None) };
+    let (problem, mend) = match read_text(Path::new(path)) {
+        Ok(text) if text.contains("-----BEGIN CERTIFICATE-----") => {
+            return Ok(Some(PathBuf::from(path)));
         }
-        Err(error) => {
-            let problem = format!("the file cannot be read: {error}");
-            at.fail(problem, "check the path, the owner and the mode of the file")
-        }
-    }
+        Ok(_) => (
+            "the file holds no certificate".to_owned(),
+            "name a PEM file of certificate authorities",
+        ),
+        Err(error) => (
+            format!("the file cannot be read: {error}"),
+            "check the path, the owner and the mode of the file",
+        ),
+    };
+    at.fail(problem, mend).ok_or(Noted)
 }
 
 fn resolve(at: &At<'_>, raw: &BTreeMap<String, String>) -> Option<BTreeMap<String, SocketAddr>> {

@@ -6,7 +6,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::choices::{ClientAuthMethod, IntrospectionForm, Profile, PushedRequests, ResponseMode};
+use super::choices::{
+    ClientAuthMethod, IntrospectionForm, Profile, PushedRequests, ResponseMode, SenderConstraint,
+};
+use super::client_certificate::ClientCertificate;
 use super::client_key::{ClientAssertion, ClientKey};
 use crate::secret::Secret;
 
@@ -18,16 +21,19 @@ pub struct ProviderConfig {
     /// Compared as a string, never normalised.
     pub issuer: String,
     pub client_id: String,
-    /// Empty with a key.
+    /// Empty with a key or a certificate.
     pub client_secret: Secret<String>,
-    /// With `private_key_jwt`.
+    /// With `private_key_jwt` or signed requests.
     pub client_key: Option<ClientAssertion>,
+    /// Shown to the server's endpoints for clients.
+    pub certificate: Option<Arc<ClientCertificate>>,
     pub auth_method: ClientAuthMethod,
     pub profile: Profile,
-    /// What access tokens are bound to, if anything.
+    pub sender_constraint: SenderConstraint,
+    /// With `dpop`: what access tokens are bound to.
     pub dpop_key: Option<Arc<ClientKey>>,
     pub pushed_requests: PushedRequests,
-    /// By the client key.
+    /// By `client_key`.
     pub signed_requests: bool,
     pub response_mode: ResponseMode,
     /// In which form it is asked about access tokens, for routes that want it.
@@ -77,4 +83,11 @@ pub struct EndpointOverrides {
     pub revocation: Option<String>,
     pub introspection: Option<String>,
     pub pushed: Option<String>,
+}
+
+impl ProviderConfig {
+    /// The certificate that access tokens are bound to, if they are bound to one.
+    pub fn binding_certificate(&self) -> Option<&Arc<ClientCertificate>> {
+        self.certificate.as_ref().filter(|_| self.sender_constraint == SenderConstraint::Mtls)
+    }
 }

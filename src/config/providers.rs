@@ -26,20 +26,16 @@ impl AppConfig {
         format!("{}{}{path}", self.public_url.origin, self.base_path)
     }
 
-    /// Two providers that were given one secret: either could act as this app at the other.
+    /// Two providers that were given one secret or one key: either could act as this app at the other. A certificate is no such thing:
+    /// nobody who has seen it can show it.
     pub fn one_secret_for(&self) -> Option<(&str, &str)> {
         let secret = |one: &'_ ProviderConfig| one.client_secret.expose().clone();
+        let key = |one: &ProviderConfig| one.client_key.as_ref().map(|own| own.key.id().to_owned());
         self.providers.iter().enumerate().find_map(|(index, one)| {
             let is_same = |other: &&ProviderConfig| {
-                let key = |one: &ProviderConfig| {
-                    one.client_key.as_ref().map(|own| own.key.id().to_owned())
-                };
-                match (key(one), key(other)) {
-                    (None, None) => {
-                        constant_time_eq(secret(other).as_bytes(), secret(one).as_bytes())
-                    }
-                    (one, other) => one == other,
-                }
+                let is_one_secret = one.auth_method.is_secret()
+                    && constant_time_eq(secret(other).as_bytes(), secret(one).as_bytes());
+                is_one_secret || (key(one).is_some() && key(one) == key(other))
             };
             let other = self.providers.iter().take(index).find(is_same)?;
             Some((other.id.as_str(), one.id.as_str()))

@@ -356,7 +356,6 @@ fn no_diagnostic_holds_a_configured_value() {
 #[case("provider.issuer", "https://login.example.com?x", "an issuer has no query")]
 #[case("provider.client_id", "", "is empty")]
 #[case("provider.auth_method", "none", "not a known word")]
-#[case("provider.signed_requests", "true", "needs the client's key")]
 #[case("provider.userinfo_signed", "true", "means nothing without userinfo")]
 #[case("provider.scopes", "profile", "lacks openid")]
 #[case("provider.discovery_url", "http://login.example.com", "plain HTTP to another machine")]
@@ -424,7 +423,8 @@ fn a_setting_that_breaks_a_rule_is_refused(
 
 // What a word means needs other settings here and there; that it is one is told before that.
 #[rstest]
-#[case("provider.auth_method", &["client_secret_basic", "client_secret_post", "private_key_jwt"])]
+#[case("provider.auth_method", &["client_secret_basic", "client_secret_post", "private_key_jwt", "tls_client_auth", "self_signed_tls_client_auth"])]
+#[case("provider.sender_constraint", &["none", "dpop", "mtls"])]
 #[case("provider.client_assertion_audience", &["issuer", "token_endpoint"])]
 #[case("provider.pushed_requests", &["when_required", "always"])]
 #[case("provider.response_mode", &["query", "form_post", "query.jwt", "form_post.jwt"])]
@@ -927,20 +927,4 @@ fn a_token_for_an_api_says_for_which(#[case] lines: &[(&str, &str)], #[case] wro
     set.extend(keys.iter().map(|(key, value)| (key.as_str(), *value)));
     let found = problems(LEAST, &[], &set);
     assert!(found.len() == 1 && found[0].contains(&format!("routes.0.{wrong}")), "{found:?}");
-}
-
-// proves: CA-01
-#[rstest]
-#[case(&[("auth_method", "private_key_jwt")], "client_secret", "is not used with a key")]
-#[case(&[("client_key_file", "/x")], "client_key_file", "is not used")]
-fn a_client_has_a_secret_or_a_key(
-    #[case] lines: &[(&str, &str)],
-    #[case] key: &str,
-    #[case] wrong: &str,
-) {
-    let keys: Vec<(String, &str)> =
-        lines.iter().map(|(key, value)| (format!("provider.{key}"), *value)).collect();
-    let set: Vec<(&str, &str)> = keys.iter().map(|(key, value)| (key.as_str(), *value)).collect();
-    let found = problems(LEAST, &[], &set);
-    assert!(found.len() == 1 && found[0].contains(key) && found[0].contains(wrong), "{found:?}");
 }

@@ -15,6 +15,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use sha2::{Digest as _, Sha256};
 
+use super::client_certificate::ClientCertificate;
 use super::location::{parse_address, parse_upstream};
 use super::raw::RawRoute;
 use super::report::{At, every, unique};
@@ -23,6 +24,7 @@ use super::types::{Address, Upstream};
 use crate::secret::Secret;
 
 /// What TLS to an upstream is done with, beside or instead of the system's roots. Equal if the files hold the same.
+#[derive(Clone)]
 pub struct Trust {
     verifier: Option<Arc<WebPkiServerVerifier>>,
     identity: Option<Arc<CertifiedKey>>,
@@ -38,6 +40,8 @@ pub enum TrustFault {
     NoCertificate,
     #[error("the file holds a certificate that cannot be used")]
     BadCertificate,
+    #[error("the certificate has expired")]
+    Expired,
     #[error("the file holds no private key")]
     NoKey,
     #[error("is not the key of the certificate")]
@@ -60,7 +64,7 @@ impl Trust {
         let mut verifier = None;
         if let Some(ca) = ca {
             let mut roots = RootCertStore::empty();
-            for certificate in certificates(ca, &mut hash)? {
+            for certificate in certificates(&text(ca)?, &mut hash)? {
                 roots.add(certificate).map_err(|_| TrustFault::BadCertificate)?;
             }
             let provider = Arc::new(default_provider());
@@ -76,6 +80,15 @@ impl Trust {
         hash.update(self.fingerprint);
         let identity = Some(Arc::new(certified(cert, key, &mut hash)?));
         Ok(Self { identity, fingerprint: hash.finalize().into(), ..self })
+    }
+
+    /// Shows this certificate, which tokens are bound to.
+    pub fn with_client_certificate(self, certificate: &ClientCertificate) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(self.fingerprint);
+        hash.update(certificate.thumbprint());
+        let identity = Some(certificate.certified());
+        Self { identity, fingerprint: hash.finalize().into(), ..self }
     }
 
     /// Verifies upstreams against the configured authorities; `None` leaves it to the system's.
@@ -95,21 +108,30 @@ pub(super) fn certified(
     key: &Path,
     hash: &mut Sha256,
 ) -> Result<CertifiedKey, IdentityFault> {
-    let chain = certificates(cert, hash).map_err(IdentityFault::Certificate)?;
-    let text = read_text(key).map_err(|error| IdentityFault::Key(error.into()))?;
-    let text = Secret::new(text);
-    let key = PrivateKeyDer::from_pem_slice(text.expose().as_bytes());
+    let chain = text(cert).map_err(IdentityFault::Certificate)?;
+    let key = text(key).map_err(IdentityFault::Key)?;
+    certified_from(&chain, &Secret::new(key), hash)
+}
+
+/// The same of what the two files hold.
+pub(super) fn certified_from(
+    chain: &str,
+    key: &Secret<String>,
+    hash: &mut Sha256,
+) -> Result<CertifiedKey, IdentityFault> {
+    let chain = certificates(chain, hash).map_err(IdentityFault::Certificate)?;
+    let key = PrivateKeyDer::from_pem_slice(key.expose().as_bytes());
     let key = key.map_err(|_| IdentityFault::Key(TrustFault::NoKey))?;
     CertifiedKey::from_der(chain, key, &default_provider())
         .map_err(|_| IdentityFault::Key(TrustFault::OtherKey))
 }
 
+pub(super) fn text(file: &Path) -> Result<String, TrustFault> {
+    Ok(read_text(file)?)
+}
+
 /// The certificates of a PEM file, at least one; `hash` takes them in.
-fn certificates(
-    file: &Path,
-    hash: &mut Sha256,
-) -> Result<Vec<CertificateDer<'static>>, TrustFault> {
-    let text = read_text(file)?;
+fn certificates(text: &str, hash: &mut Sha256) -> Result<Vec<CertificateDer<'static>>, TrustFault> {
     let parsed: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text.as_bytes()).collect();
     let parsed = parsed.map_err(|_| TrustFault::BadCertificate)?;
     if parsed.is_empty() {
@@ -232,6 +254,7 @@ pub(super) fn mend(fault: &TrustFault) -> &'static str {
         TrustFault::Unreadable(_) => "check the path, the owner and the mode of the file",
         TrustFault::NoCertificate => "name a PEM file that begins with -----BEGIN CERTIFICATE-----",
         TrustFault::BadCertificate => "look at it with `openssl x509 -noout -text -in FILE`",
+        TrustFault::Expired => "renew it, and name the new one",
         TrustFault::NoKey => "name a PEM file with an unencrypted PKCS#8, SEC1 or PKCS#1 key",
         TrustFault::OtherKey => "name the two files that were made together",
     }

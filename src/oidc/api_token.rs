@@ -1,7 +1,7 @@
 //! Access tokens for one API: exchanged for that of a login (RFC 8693), ours (client credentials, RFC 6749 §4.4), or what an
 //! opaque one stands for (introspection). Never sends a refresh token as a subject, and never takes a token of another type.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::checked::is_verdict;
 use super::error::OidcError;
@@ -94,14 +94,20 @@ impl Provider {
         })?;
         if is_token {
             let active = self.rules().check_access_token(&claims)?;
-            let bound_to = claims.get("cnf").and_then(|cnf| cnf.get("jkt")).and_then(Value::as_str);
-            if bound_to != self.dpop().map(Dpop::thumbprint) {
+            if !self.is_bound_as_ours(&claims) {
                 return Err(OidcError::IntrospectionInvalid);
             }
             Ok((active, Some(Secret::new(jwt))))
         } else {
             Ok((self.rules().check_signed_introspection(&claims)?, None))
         }
+    }
+
+    /// Whether the token with these claims is bound to what ours are bound to, and to nothing else (RFC 7800, RFC 9449 §6.1, RFC 8705 §3.1).
+    fn is_bound_as_ours(&self, claims: &Map<String, Value>) -> bool {
+        let told = |method: &str| claims.get("cnf")?.get(method)?.as_str();
+        let certificate = self.config.binding_certificate().map(|own| own.thumbprint());
+        told("jkt") == self.dpop().map(Dpop::thumbprint) && told("x5t#S256") == certificate
     }
 
     fn token_of(&self, answer: &Answer, asked_at: Timestamp) -> Result<ApiToken, OidcError> {

@@ -13,7 +13,7 @@ use super::token_request::{Client, Form};
 use super::token_response::{self, Granted, TokenSet};
 use super::userinfo::{self, Userinfo};
 use super::{CodeExchange, Provider, client_assertion};
-use crate::config::AssertionAudience;
+use crate::config::{AssertionAudience, ClientAuthMethod};
 use crate::secret::Secret;
 
 impl Provider {
@@ -30,7 +30,8 @@ impl Provider {
 
     /// What shows that we are the client, where that is made anew for each request to this server.
     pub(super) fn proof(&self, metadata: &Metadata) -> Result<Option<Secret<String>>, OidcError> {
-        let Some(own) = &self.config.client_key else { return Ok(None) };
+        let signs = self.config.auth_method == ClientAuthMethod::PrivateKeyJwt;
+        let Some(own) = self.config.client_key.as_ref().filter(|_| signs) else { return Ok(None) };
         let audience = match own.audience {
             AssertionAudience::Issuer => self.config.issuer.as_str(),
             AssertionAudience::TokenEndpoint => metadata.token.as_str(),
@@ -53,7 +54,7 @@ impl Provider {
         let (answer, asked_at) = self.ask_token(metadata, form).await?;
         let life = self.config.default_token_lifetime;
         let mut tokens = token_response::parse(&answer, asked_at, life, self.token_type())?;
-        tokens.bound_to = self.dpop.as_ref().map(|dpop| dpop.thumbprint().to_owned());
+        tokens.bound_to = self.bound_to().map(ToOwned::to_owned);
         if let Some(scope) = &tokens.scope {
             match token_response::granted(&self.config.scopes, scope) {
                 Granted::AsAsked => {}

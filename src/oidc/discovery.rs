@@ -29,6 +29,8 @@ pub(super) struct Discovery {
     issuer: Issuer,
     overrides: Overrides,
     profile: Profile,
+    /// Access tokens must be bound to our certificate.
+    binds: bool,
     clock: Clock,
     known: RwLock<Known>,
     /// Held during a fetch.
@@ -52,8 +54,9 @@ impl Discovery {
         let url = config.discovery_url.clone().unwrap_or_else(|| issuer.discovery_url());
         Ok(Self {
             url: issuer.endpoint(&url).ok_or(ConfigFault::Endpoint)?,
-            overrides: Overrides::new(&config.endpoints, &issuer)?,
+            overrides: Overrides::new(&config.endpoints, &issuer, config.certificate.is_some())?,
             profile: config.profile,
+            binds: config.binding_certificate().is_some(),
             issuer,
             clock,
             known: RwLock::new(Known { metadata: None, failed: None }),
@@ -126,6 +129,9 @@ impl Discovery {
         let metadata = Metadata::of(&document, &self.issuer, &self.overrides)?;
         if self.profile == Profile::Fapi2 && !metadata.meets_fapi2() {
             return Err(OidcError::BelowProfile);
+        }
+        if self.binds && !metadata.binds_to_certificates {
+            return Err(OidcError::BindsNothing);
         }
         Ok((metadata, document, answer.date))
     }

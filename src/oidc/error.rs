@@ -20,6 +20,10 @@ pub enum OidcError {
         "the discovery document lacks what the FAPI 2.0 profile needs: PKCE with S256, pushed requests"
     )]
     BelowProfile,
+    #[error(
+        "the discovery document does not say that access tokens are bound to the certificates of clients"
+    )]
+    BindsNothing,
     #[error("the issuer's keys cannot be fetched")]
     JwksUnavailable,
     #[error("the endpoint for pushed authorization requests is unavailable")]
@@ -93,6 +97,8 @@ pub enum ConfigFault {
     Algorithms,
     #[error("ca_file: cannot be read, or holds no PEM certificate")]
     CaFile,
+    #[error("client_certificate_file: not a certificate with its key")]
+    Certificate,
     #[error("proxy: not a proxy URL")]
     Proxy,
     #[error("the HTTP client cannot be built")]
@@ -157,6 +163,7 @@ impl OidcError {
             Self::IssuerMismatch => "issuer_mismatch",
             Self::EndpointInvalid => "discovery_endpoint_invalid",
             Self::BelowProfile => "discovery_below_profile",
+            Self::BindsNothing => "discovery_binds_nothing",
             Self::JwksUnavailable => "jwks_unavailable",
             Self::PushUnavailable => "par_unavailable",
             Self::PushRejected => "par_rejected",
@@ -221,6 +228,7 @@ impl ConfigFault {
             Self::Scopes => "config_scopes",
             Self::AuthorizeParams => "config_authorize_params",
             Self::Algorithms => "config_algorithms",
+            Self::Certificate => "config_client_certificate",
             Self::CaFile => "config_ca_file",
             Self::Proxy => "config_proxy",
             Self::Client => "config_http_client",

@@ -52,6 +52,8 @@ pub struct Facts {
     pub par: bool,
     /// Binds tokens to a key of the client's (RFC 9449).
     pub dpop: bool,
+    /// Binds tokens to the client's certificate (RFC 8705).
+    pub mtls_bound: bool,
 }
 
 /// What the token endpoint answers to this client and a made-up code.
@@ -113,11 +115,6 @@ fn facts(
     scopes: &[String],
     auth_method: ClientAuthMethod,
 ) -> Facts {
-    let auth_method = match auth_method {
-        ClientAuthMethod::ClientSecretBasic => "client_secret_basic",
-        ClientAuthMethod::ClientSecretPost => "client_secret_post",
-        ClientAuthMethod::PrivateKeyJwt => "private_key_jwt",
-    };
     let lists = |name: &str| document.get(name).and_then(Value::as_array);
     let has = |name: &str, wanted: &str| Some(lists(name)?.iter().any(|value| value == wanted));
     let is_true = |name: &str| document.get(name) == Some(&Value::Bool(true));
@@ -128,7 +125,7 @@ fn facts(
         }),
         s256: has("code_challenge_methods_supported", "S256"),
         code: has("response_types_supported", "code"),
-        auth_method: has("token_endpoint_auth_methods_supported", auth_method),
+        auth_method: has("token_endpoint_auth_methods_supported", auth_method.name()),
         end_session: metadata.end_session.is_some(),
         revocation: metadata.revocation.is_some(),
         introspection: metadata.introspection.is_some(),
@@ -136,6 +133,7 @@ fn facts(
         names_itself: metadata.names_itself,
         par: metadata.pushed.is_some(),
         dpop: lists("dpop_signing_alg_values_supported").is_some_and(|algs| !algs.is_empty()),
+        mtls_bound: metadata.binds_to_certificates,
     }
 }
 

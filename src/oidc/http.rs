@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use reqwest::header::{self, HeaderName, HeaderValue};
-use reqwest::{Certificate, Client, Proxy, Request, Response, redirect, retry};
+use reqwest::{
+    Certificate, Client, ClientBuilder, Identity, Proxy, Request, Response, redirect, retry,
+};
 use tokio::sync::Semaphore;
 use url::Url;
 
@@ -24,7 +26,10 @@ const IDLE: Duration = Duration::from_secs(30);
 /// The client of one provider.
 #[derive(Clone, Debug)]
 pub(super) struct Http {
-    client: Client,
+    /// For what everybody may read.
+    plain: Client,
+    /// For the endpoints that know us: with our certificate, if we have one. No connection of it is used for anything else.
+    known: Client,
     deadline: Duration,
     /// Calls to the token and revocation endpoints at once: a storm here must not become one over there (RF-13).
     posts: Arc<Semaphore>,
@@ -73,38 +78,23 @@ impl Answer {
 impl Http {
     /// Reads `ca_file`; uses no network. With a `ca_file` only its certificates are trusted.
     pub(super) fn new(config: &ProviderConfig) -> Result<Self, ConfigFault> {
-        let mut builder = Client::builder()
-            .user_agent(concat!("cloakroom/", env!("CARGO_PKG_VERSION")))
-            .redirect(redirect::Policy::none())
-            // CB-06: an authorization code must not travel twice.
-            .retry(retry::never())
-            .referer(false)
-            .no_proxy()
-            .connect_timeout(config.timeout)
-            .pool_idle_timeout(IDLE)
-            .pool_max_idle_per_host(4);
-        if let Some(file) = &config.ca_file {
-            let pem = std::fs::read(file).map_err(|_| ConfigFault::CaFile)?;
-            let certificates =
-                Certificate::from_pem_bundle(&pem).map_err(|_| ConfigFault::CaFile)?;
-            if certificates.is_empty() {
-                return Err(ConfigFault::CaFile);
+        let build = |builder: ClientBuilder| builder.build().map_err(|_| ConfigFault::Client);
+        let plain = build(builder(config)?)?;
+        let known = match &config.certificate {
+            None => plain.clone(),
+            Some(own) => {
+                let identity = Identity::from_pem(own.pem().expose().as_bytes());
+                let identity = identity.map_err(|_| ConfigFault::Certificate)?;
+                build(builder(config)?.identity(identity))?
             }
-            builder = builder.tls_certs_only(certificates);
-        }
-        if let Some(proxy) = &config.proxy {
-            builder = builder.proxy(Proxy::all(proxy).map_err(|_| ConfigFault::Proxy)?);
-        }
-        for (host, address) in &config.resolve {
-            builder = builder.resolve(host, *address);
-        }
-        let client = builder.build().map_err(|_| ConfigFault::Client)?;
-        Ok(Self { client, deadline: config.timeout, posts: Arc::new(Semaphore::new(MOST_POSTS)) })
+        };
+        let posts = Arc::new(Semaphore::new(MOST_POSTS));
+        Ok(Self { plain, known, deadline: config.timeout, posts })
     }
 
-    /// `GET`, asking for `accept`.
+    /// `GET`, asking for `accept`, of what everybody may read.
     pub(super) async fn get(&self, url: &Url, accept: &'static str) -> Result<Answer, NoAnswer> {
-        self.send(Request::new(reqwest::Method::GET, url.clone()), accept).await
+        self.send(&self.plain, Request::new(reqwest::Method::GET, url.clone()), accept).await
     }
 
     /// The same with a token: of bearers, or with the proof that goes with it.
@@ -119,7 +109,7 @@ impl Http {
         let value = sensitive(&format!("{scheme} {}", token.expose()))?;
         request.headers_mut().insert(header::AUTHORIZATION, value);
         add_proof(&mut request, proof)?;
-        self.send(request, accept).await
+        self.send(&self.known, request, accept).await
     }
 
     /// `POST` of a form, asking for JSON.
@@ -144,12 +134,17 @@ impl Http {
         *request.body_mut() = Some(form.body.expose().clone().into());
         let turn = tokio::time::timeout(self.deadline, self.posts.acquire()).await;
         let _turn = turn.map_err(gone)?.map_err(gone)?;
-        self.send(request, accept).await
+        self.send(&self.known, request, accept).await
     }
 
-    async fn send(&self, mut request: Request, accept: &'static str) -> Result<Answer, NoAnswer> {
+    async fn send(
+        &self,
+        client: &Client,
+        mut request: Request,
+        accept: &'static str,
+    ) -> Result<Answer, NoAnswer> {
         request.headers_mut().insert(header::ACCEPT, HeaderValue::from_static(accept));
-        let head = self.client.execute(request);
+        let head = client.execute(request);
         let response =
             tokio::time::timeout(self.deadline, head).await.map_err(gone)?.map_err(gone)?;
         let status = response.status().as_u16();
@@ -162,6 +157,35 @@ impl Http {
         let body = tokio::time::timeout(self.deadline, body).await.map_err(gone)??;
         Ok(Answer { status, media_type, date, nonces, body })
     }
+}
+
+/// What both clients have in common.
+fn builder(config: &ProviderConfig) -> Result<ClientBuilder, ConfigFault> {
+    let mut builder = Client::builder()
+        .user_agent(concat!("cloakroom/", env!("CARGO_PKG_VERSION")))
+        .redirect(redirect::Policy::none())
+        // CB-06: an authorization code must not travel twice.
+        .retry(retry::never())
+        .referer(false)
+        .no_proxy()
+        .connect_timeout(config.timeout)
+        .pool_idle_timeout(IDLE)
+        .pool_max_idle_per_host(4);
+    if let Some(file) = &config.ca_file {
+        let pem = std::fs::read(file).map_err(|_| ConfigFault::CaFile)?;
+        let certificates = Certificate::from_pem_bundle(&pem).map_err(|_| ConfigFault::CaFile)?;
+        if certificates.is_empty() {
+            return Err(ConfigFault::CaFile);
+        }
+        builder = builder.tls_certs_only(certificates);
+    }
+    if let Some(proxy) = &config.proxy {
+        builder = builder.proxy(Proxy::all(proxy).map_err(|_| ConfigFault::Proxy)?);
+    }
+    for (host, address) in &config.resolve {
+        builder = builder.resolve(host, *address);
+    }
+    Ok(builder)
 }
 
 fn add_proof(request: &mut Request, proof: Option<&str>) -> Result<(), NoAnswer> {

@@ -25,6 +25,8 @@ pub(super) struct Metadata {
     pub(super) requires_push: bool,
     /// The server takes PKCE with S256 (RFC 8414 §2).
     pub(super) s256: bool,
+    /// The server binds access tokens to the certificates of clients (RFC 8705 §3.3).
+    pub(super) binds_to_certificates: bool,
     /// The server names itself in every authorization response (RFC 9207 §3).
     pub(super) names_itself: bool,
 }
@@ -40,11 +42,17 @@ pub(super) struct Overrides {
     revocation: Option<Url>,
     introspection: Option<Url>,
     pushed: Option<Url>,
+    /// Endpoints for clients with a certificate are elsewhere, if the document says so.
+    aliased: bool,
 }
 
 impl Overrides {
-    /// Refuses an override that the document could not name either.
-    pub(super) fn new(raw: &EndpointOverrides, issuer: &Issuer) -> Result<Self, ConfigFault> {
+    /// Refuses an override that the document could not name either. `aliased` where we show a certificate.
+    pub(super) fn new(
+        raw: &EndpointOverrides,
+        issuer: &Issuer,
+        aliased: bool,
+    ) -> Result<Self, ConfigFault> {
         let parse = |url: &Option<String>| match url {
             Some(url) => issuer.endpoint(url).map(Some).ok_or(ConfigFault::Endpoint),
             None => Ok(None),
@@ -62,6 +70,7 @@ impl Overrides {
             revocation: parse(&raw.revocation)?,
             introspection: parse(&raw.introspection)?,
             pushed: parse(&raw.pushed)?,
+            aliased,
         })
     }
 }
@@ -77,39 +86,66 @@ impl Metadata {
             Some(Value::String(name)) if issuer.is_in_metadata(name) => {}
             _ => return Err(OidcError::IssuerMismatch),
         }
+        let is_true = |name: &str| document.get(name) == Some(&Value::Bool(true));
         let find = |name: &str, wins: &Option<Url>| match wins {
             Some(url) => Ok(Some(url.clone())),
             None => endpoint(document, name, issuer),
         };
         let need =
             |name: &str, wins: &Option<Url>| find(name, wins)?.ok_or(OidcError::EndpointInvalid);
+        let aliases = if overrides.aliased { aliases(document)? } else { None };
+        // What we call ourselves, as the client that we are. Where the browser goes, and what all may read, has no alias.
+        let known = |name: &str, wins: &Option<Url>| {
+            let has_alias = |aliases: &&Map<String, Value>| {
+                wins.is_none() && aliases.get(name).is_some_and(|alias| !alias.is_null())
+            };
+            let found = match aliases.filter(has_alias) {
+                Some(aliases) => endpoint(aliases, name, issuer)?,
+                None => find(name, wins)?,
+            };
+            // Plain HTTP, on loopback, has no certificates.
+            match &found {
+                Some(url) if overrides.aliased && url.scheme() != "https" => {
+                    Err(OidcError::EndpointInvalid)
+                }
+                _ => Ok(found),
+            }
+        };
         let authorization = need("authorization_endpoint", &overrides.authorization)?;
         if !is_authorization_endpoint(&authorization) {
             return Err(OidcError::EndpointInvalid);
         }
         Ok(Self {
             authorization,
-            token: need("token_endpoint", &overrides.token)?,
+            token: known("token_endpoint", &overrides.token)?.ok_or(OidcError::EndpointInvalid)?,
             jwks: need("jwks_uri", &overrides.jwks)?,
-            userinfo: find("userinfo_endpoint", &overrides.userinfo)?,
+            userinfo: known("userinfo_endpoint", &overrides.userinfo)?,
             end_session: find("end_session_endpoint", &overrides.end_session)?,
-            revocation: find("revocation_endpoint", &overrides.revocation)?,
-            introspection: find("introspection_endpoint", &overrides.introspection)?,
-            pushed: find("pushed_authorization_request_endpoint", &overrides.pushed)?,
-            requires_push: document.get("require_pushed_authorization_requests")
-                == Some(&Value::Bool(true)),
+            revocation: known("revocation_endpoint", &overrides.revocation)?,
+            introspection: known("introspection_endpoint", &overrides.introspection)?,
+            pushed: known("pushed_authorization_request_endpoint", &overrides.pushed)?,
+            requires_push: is_true("require_pushed_authorization_requests"),
             s256: document
                 .get("code_challenge_methods_supported")
                 .and_then(Value::as_array)
                 .is_some_and(|methods| methods.iter().any(|method| method == "S256")),
-            names_itself: document.get("authorization_response_iss_parameter_supported")
-                == Some(&Value::Bool(true)),
+            binds_to_certificates: is_true("tls_client_certificate_bound_access_tokens"),
+            names_itself: is_true("authorization_response_iss_parameter_supported"),
         })
     }
 
     /// What the FAPI 2.0 Security Profile wants of a server before anything is asked of it (section 5.3.2.2; AR-04).
     pub(super) fn meets_fapi2(&self) -> bool {
         self.s256 && self.pushed.is_some()
+    }
+}
+
+/// RFC 8705 §5.
+fn aliases(document: &Map<String, Value>) -> Result<Option<&Map<String, Value>>, OidcError> {
+    match document.get("mtls_endpoint_aliases") {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::Object(aliases)) => Ok(Some(aliases)),
+        Some(_) => Err(OidcError::EndpointInvalid),
     }
 }
 
@@ -155,7 +191,7 @@ mod tests {
 
     fn parse(document: &Value, overrides: &EndpointOverrides) -> Result<Metadata, OidcError> {
         let issuer = Issuer::new(ISSUER, None, &[]).unwrap();
-        let overrides = Overrides::new(overrides, &issuer).unwrap();
+        let overrides = Overrides::new(overrides, &issuer, false).unwrap();
         Metadata::of(document.as_object().unwrap(), &issuer, &overrides)
     }
 

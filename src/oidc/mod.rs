@@ -198,7 +198,13 @@ impl Provider {
         own.flat_map(|own| std::iter::once(&own.key).chain(&own.next)).map(|key| key.public())
     }
 
-    /// The key that access tokens of this server are bound to, if they are.
+    /// The thumbprint of the key or of the certificate that access tokens of this server are bound to, if they are.
+    pub fn bound_to(&self) -> Option<&str> {
+        let certificate = self.config.binding_certificate().map(|own| own.thumbprint());
+        self.dpop.as_ref().map(Dpop::thumbprint).or(certificate)
+    }
+
+    /// The key that access tokens of this server are bound to, where it is a key.
     pub fn dpop(&self) -> Option<&Dpop> {
         self.dpop.as_ref()
     }

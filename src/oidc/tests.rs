@@ -9,7 +9,7 @@ use rstest::rstest;
 use super::*;
 use crate::clock::Timestamp;
 use crate::config::{
-    ClientAuthMethod, EndpointOverrides, IntrospectionForm, Profile, ResponseMode,
+    ClientAuthMethod, EndpointOverrides, IntrospectionForm, Profile, ResponseMode, SenderConstraint,
 };
 
 /// A valid configuration for `issuer`.
@@ -22,6 +22,8 @@ pub(super) fn provider_config(issuer: &str) -> ProviderConfig {
         client_key: None,
         auth_method: ClientAuthMethod::ClientSecretBasic,
         profile: Profile::Oidc,
+        certificate: None,
+        sender_constraint: SenderConstraint::None,
         dpop_key: None,
         pushed_requests: PushedRequests::WhenRequired,
         signed_requests: false,

@@ -109,6 +109,11 @@ fn form(client: Client<'_>, fields: &[(&str, &str)]) -> Form {
                 .append_pair("client_assertion", client.assertion.map_or("", |made| made.expose()));
             None
         }
+        // RFC 8705 §2: the connection shows who we are, the form says it.
+        ClientAuthMethod::TlsClientAuth | ClientAuthMethod::SelfSignedTlsClientAuth => {
+            body.append_pair("client_id", &config.client_id);
+            None
+        }
         ClientAuthMethod::ClientSecretPost => {
             body.append_pair("client_id", &config.client_id)
                 .append_pair("client_secret", config.client_secret.expose());

@@ -164,6 +164,9 @@ fn no_discovery(error: OidcError, config: &ProviderConfig) -> Finding {
             "an endpoint is missing or plain HTTP; provider.token_endpoint and its like can name it"
         }
         OidcError::BelowProfile => "turn both on over there, or set provider.profile = \"oidc\"",
+        OidcError::BindsNothing => {
+            "turn on certificate-bound access tokens over there (RFC 8705), or set provider.sender_constraint = \"dpop\""
+        }
         OidcError::DiscoveryInvalid => {
             "the address answers with something else; provider.discovery_url names another one"
         }
@@ -183,8 +186,8 @@ fn known_client(verdict: Verdict) -> Finding {
         ),
         Verdict::WrongCredential => failed(
             CHECK,
-            "the client's id or secret is refused",
-            "compare provider.client_id and its secret with the registration; try provider.auth_method",
+            "the client's id, or its secret, key or certificate, is refused",
+            "compare provider.client_id and its credential with the registration; try provider.auth_method",
         ),
         Verdict::NotAllowed => failed(
             CHECK,
@@ -281,6 +284,7 @@ fn said(facts: &Facts, tell: &mut impl FnMut(Finding)) {
         has("issuer in responses (RFC 9207)", facts.names_itself),
         has("pushed authorization requests", facts.par),
         has("DPoP", facts.dpop),
+        has("certificate-bound tokens", facts.mtls_bound),
     ];
     let more: Vec<&str> = more.into_iter().filter(|name| !name.is_empty()).collect();
     if !more.is_empty() {

@@ -79,7 +79,7 @@ impl ApiTokens {
         let (now, token) = (self.clock.now(), caller.map(|caller| caller.access_token));
         // A digest of a token costs more than all the rest of this.
         let serves = |kept: &Kept| kept.subject.as_deref() == token && now < kept.until;
-        let bound_to = asked.provider.dpop().map_or("", |dpop| dpop.thumbprint());
+        let bound_to = asked.provider.bound_to().unwrap_or_default();
         let key = key((asked.registration, bound_to), (source, target), caller);
         let flight = self.flights.join_if(key, serves, || {
             let (it, provider, target) =

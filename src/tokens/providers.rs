@@ -64,14 +64,15 @@ impl Providers {
         self.iter().find(|one| one.registration == registration)
     }
 
-    /// The proofs that go out with the access token of `record`; `None` with one of bearers.
+    /// The proofs that go out with the access token of `record`; `None` with one of bearers, or of a certificate.
     ///
     /// # Errors
-    /// It is bound to another key than the configured one, or to none where there is one, or the reverse: such a token is never sent
-    /// (SC-02, SC-07).
+    /// It is bound to another key or certificate than the configured one, or to none where there is one, or the reverse: such a token is
+    /// never sent (SC-02, SC-07, SC-09).
     pub fn proofs_of(&self, record: &SessionRecord) -> Result<Option<&Dpop>, OtherBinding> {
-        let dpop = self.of(record.registration).and_then(|one| one.provider.dpop());
-        if dpop.map(Dpop::thumbprint) == record.bound_to() { Ok(dpop) } else { Err(OtherBinding) }
+        let provider = self.of(record.registration).map(|one| &one.provider);
+        let is_same = provider.and_then(|one| one.bound_to()) == record.bound_to();
+        if is_same { Ok(provider.and_then(|one| one.dpop())) } else { Err(OtherBinding) }
     }
 
     /// The names by which the session `record` can be ended.

@@ -6,6 +6,8 @@ mod api_tokens;
 #[cfg(feature = "dev")]
 mod dpop;
 #[cfg(feature = "dev")]
+mod mtls;
+#[cfg(feature = "dev")]
 mod several;
 #[cfg(feature = "dev")]
 mod whole_server;

@@ -7,8 +7,10 @@
 //
 // `GET /test/calls` tells what the client has asked so far: `[{"endpoint":"token","grant_type":"refresh_token",…}]`.
 
-import { randomBytes } from 'node:crypto';
+import { X509Certificate, generateKeyPairSync, randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
+import { createServer as createSecureServer } from 'node:https';
 import { once } from 'node:events';
 import { Provider } from 'oidc-provider';
 
@@ -38,6 +40,11 @@ const settings = {
   more_grants: [],
   // Access tokens are bound to a key (DPoP), and every proof must hold this server's nonce.
   dpop_nonces: false,
+  // HTTPS for `https://localhost`: PEM files { cert, key, client_ca, client_cert }. Clients with a certificate go to another port, which
+  // asks for one; access tokens are bound to it. `client_cert` is the one that a client with self_signed_tls_client_auth shows.
+  mtls: undefined,
+  // Everything that the FAPI 2.0 Security Profile wants of a server, with ID tokens signed by PS256.
+  fapi2: false,
   // More of oidc-provider's `features`, as its manual has them.
   features: {},
   ...JSON.parse(process.argv[2] ?? '{}'),
@@ -73,12 +80,44 @@ function resourceIndicators() {
       audience: settings.resource,
       accessTokenFormat: 'jwt',
       accessTokenTTL: settings.access_token_ttl,
-      jwt: { sign: { alg: 'RS256' } },
+      jwt: { sign: { alg: settings.fapi2 ? 'PS256' : 'RS256' } },
     }),
   };
 }
 
+// RFC 8705, by the certificate of the connection itself.
+function mtlsFeature() {
+  const certificate = (ctx) => ctx.socket.getPeerX509Certificate?.();
+  return {
+    enabled: true,
+    certificateBoundAccessTokens: true,
+    tlsClientAuth: true,
+    selfSignedTlsClientAuth: true,
+    getCertificate: certificate,
+    certificateAuthorized: (ctx) => ctx.socket.authorized,
+    certificateSubjectMatches: (ctx, property, expected) => property === 'tls_client_auth_subject_dn'
+      && certificate(ctx).subject === expected,
+  };
+}
+
+function mtlsClient() {
+  const own = new X509Certificate(readFileSync(settings.mtls.client_cert));
+  const key = { ...own.publicKey.export({ format: 'jwk' }), x5c: [own.raw.toString('base64')] };
+  return {
+    tls_client_certificate_bound_access_tokens: true,
+    ...(settings.token_endpoint_auth_method === 'self_signed_tls_client_auth' && { jwks: { keys: [key] } }),
+    ...(settings.token_endpoint_auth_method === 'tls_client_auth' && { tls_client_auth_subject_dn: own.subject }),
+  };
+}
+
+function signingKeys() {
+  const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+  return { keys: [{ ...privateKey.export({ format: 'jwk' }), alg: 'PS256', use: 'sig' }] };
+}
+
 const configuration = {
+  ...(settings.fapi2 && { jwks: signingKeys() }),
+  ...(settings.mtls && { clientAuthMethods: [settings.token_endpoint_auth_method] }),
   clients: [{
     client_id: settings.client_id,
     client_secret: settings.client_secret,
@@ -92,6 +131,8 @@ const configuration = {
     response_types: ['code'],
     token_endpoint_auth_method: settings.token_endpoint_auth_method,
     ...(settings.jwks_uri && { jwks_uri: settings.jwks_uri, token_endpoint_auth_signing_alg: 'ES256' }),
+    ...(settings.mtls && mtlsClient()),
+    ...(settings.fapi2 && { id_token_signed_response_alg: 'PS256', authorization_signed_response_alg: 'PS256' }),
   }],
   cookies: { keys: [settings.client_secret] },
   claims: {
@@ -125,19 +166,49 @@ const configuration = {
     resourceIndicators: resourceIndicators(),
     backchannelLogout: { enabled: Boolean(settings.backchannel_logout_uri) },
     ...(settings.dpop_nonces && { dPoP: { enabled: true, nonceSecret: randomBytes(32), requireNonce: () => true } }),
+    ...(settings.mtls && { mTLS: mtlsFeature() }),
+    ...(settings.fapi2 && {
+      fapi: { enabled: true, profile: '2.0' },
+      pushedAuthorizationRequests: { enabled: true, requirePushedAuthorizationRequests: true },
+    }),
     ...settings.features,
   },
 };
+
+function secureServer(asks) {
+  const { cert, key, client_ca: ca } = settings.mtls;
+  return createSecureServer({
+    cert: readFileSync(cert), key: readFileSync(key), ca: readFileSync(ca), requestCert: asks, rejectUnauthorized: false,
+  });
+}
+
+async function listening(server, port) {
+  server.listen(port, '127.0.0.1');
+  await once(server, 'listening');
+  return server.address().port;
+}
 
 // It warns of what makes a test server one: in-memory store, known keys, one-click pages. And stdout may be closed once
 // the test has read the line `ready`.
 console.warn = console.info = () => {};
 
 // The issuer has the port in its name, so listen first.
-const server = createServer();
-server.listen(settings.port, '127.0.0.1');
-await once(server, 'listening');
-const issuer = `http://127.0.0.1:${server.address().port}`;
+const server = settings.mtls ? secureServer(false) : createServer();
+const scheme = settings.mtls ? 'https://localhost' : 'http://127.0.0.1';
+const issuer = `${scheme}:${await listening(server, settings.port)}`;
+const forCertificates = settings.mtls && secureServer(true);
+if (forCertificates) {
+  const base = `https://localhost:${await listening(forCertificates, 0)}`;
+  configuration.discovery = {
+    mtls_endpoint_aliases: {
+      token_endpoint: `${base}/token`,
+      userinfo_endpoint: `${base}/me`,
+      revocation_endpoint: `${base}/token/revocation`,
+      introspection_endpoint: `${base}/token/introspection`,
+      pushed_authorization_request_endpoint: `${base}/request`,
+    },
+  };
+}
 const provider = new Provider(issuer, configuration);
 for (const event of ['server_error', 'authorization.error', 'grant.error', 'backchannel.error']) {
   provider.on(event, (_ctx, error) => console.error(`${event}: ${error.message} ${error.error_detail ?? ''}`));
@@ -148,13 +219,16 @@ provider.use(async (ctx, next) => {
   const { route: endpoint, params } = ctx.oidc ?? {};
   if (!['token', 'introspection', 'revocation', 'end_session_success'].includes(endpoint)) return;
   const { grant_type, resource, token_type_hint } = params ?? {};
-  calls.push({ endpoint, grant_type, resource, token_type_hint, status: ctx.status });
+  const certificate = Boolean(ctx.socket.getPeerX509Certificate?.());
+  calls.push({ endpoint, grant_type, resource, token_type_hint, certificate, status: ctx.status });
 });
 const answer = provider.callback();
-server.on('request', (request, response) => {
-  if (request.url !== '/test/calls') answer(request, response);
-  else response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(calls));
-});
+for (const one of [server, forCertificates].filter(Boolean)) {
+  one.on('request', (request, response) => {
+    if (request.url !== '/test/calls') answer(request, response);
+    else response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(calls));
+  });
+}
 process.stdout.write(`ready ${JSON.stringify({ issuer })}\n`);
 
 process.stdin.resume();

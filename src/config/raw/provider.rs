@@ -34,8 +34,9 @@ pub struct RawProvider {
     /// `fapi2` holds this provider to the FAPI 2.0 Security Profile: what that forbids is an error that names the rule
     /// (docs/fapi2.md).
     pub profile: Profile,
-    /// What access tokens are bound to, so that a stolen one is worth nothing: `none`, or by `dpop` (RFC 9449) to the key in
-    /// `dpop_key_file`. A server that gives bearer tokens then is refused.
+    /// What access tokens are bound to, so that a stolen one is worth nothing: `none`, by `dpop` (RFC 9449) to the key in
+    /// `dpop_key_file`, or by `mtls` (RFC 8705) to the certificate in `client_certificate_file`, which the APIs are then shown, too. A
+    /// server that gives other tokens, or does not say that it gives such, is refused.
     pub sender_constraint: SenderConstraint,
     /// With `dpop`: the private key, as for `client_key_file`, and another one than that. Read again when it changes; sessions
     /// then get new tokens at their next call.
@@ -43,11 +44,19 @@ pub struct RawProvider {
     pub dpop_key_file: Option<String>,
     /// How the client proves itself at the token endpoint.
     pub auth_method: ClientAuthMethod,
-    /// With `private_key_jwt`: the client's private key, PKCS#8 in PEM, on P-256 (ES256), Ed25519 (EdDSA) or RSA (PS256).
-    /// `cloakroom keygen client` makes one. Read again when it changes.
+    /// With `tls_client_auth`, `self_signed_tls_client_auth` or `sender_constraint = "mtls"`: PEM file with the client's certificate, and
+    /// those between it and its authority. Shown to the server's endpoints for clients, at the addresses that its metadata names for that
+    /// (`mtls_endpoint_aliases`), if any. Read again when it changes.
+    #[schemars(extend("x-unit" = "file"))]
+    pub client_certificate_file: Option<String>,
+    /// PEM file with the private key of `client_certificate_file`.
+    #[schemars(extend("x-unit" = "file"))]
+    pub client_certificate_key_file: Option<String>,
+    /// With `private_key_jwt` or `signed_requests`: the client's private key, PKCS#8 in PEM, on P-256 (ES256), Ed25519 (EdDSA) or RSA
+    /// (PS256). `cloakroom keygen client` makes one. Read again when it changes.
     #[schemars(extend("x-unit" = "file"))]
     pub client_key_file: Option<String>,
-    /// The key that will take its place: shown at `/client-jwks.json` already, so that the server knows it by then.
+    /// The key that will take its place: shown at `/.well-known/jwks.json` already, so that the server knows it by then.
     #[schemars(extend("x-unit" = "file"))]
     pub next_client_key_file: Option<String>,
     /// Sign by RS256 with an RSA key, for servers that do not know PS256.
@@ -60,7 +69,7 @@ pub struct RawProvider {
     /// Push authorization requests to the server (PAR, RFC 9126) `always`, or `when_required` by its metadata: nobody in the
     /// browser can change what is asked for, and it does not stand in logs of addresses.
     pub pushed_requests: PushedRequests,
-    /// Sign authorization requests by the client's key (JAR, RFC 9101), pushed or not: what was asked for cannot be changed, nor denied.
+    /// Sign authorization requests by the key in `client_key_file` (JAR, RFC 9101), pushed or not: what was asked for cannot be changed, nor denied.
     pub signed_requests: bool,
     /// How the server answers a login: in the address (`query`), or in a form that the browser posts (`form_post`), so that a code
     /// stands in no address, history or log of a proxy. `query.jwt` and `form_post.jwt`: the same, signed by the server (JARM); an answer
@@ -156,6 +165,8 @@ impl Default for RawProvider {
             sender_constraint: SenderConstraint::None,
             dpop_key_file: None,
             auth_method: ClientAuthMethod::ClientSecretBasic,
+            client_certificate_file: None,
+            client_certificate_key_file: None,
             client_key_file: None,
             next_client_key_file: None,
             client_key_rs256: false,

@@ -9,13 +9,12 @@ use serde_json::{Value, json};
 use super::oracle::{self, hold};
 use super::rig::Rig;
 use super::row::{
-    At, MTLS, Play, Row, answer, append, claims, header, honest, mangle, nothing, param, row,
-    sign_by,
+    At, Play, Row, answer, append, claims, header, honest, mangle, nothing, param, row, sign_by,
 };
 use crate::oidc::keys::crowd;
 use crate::support::hostile_op::{Endpoint, HostileOp, SigningKeys, set};
 
-use Play::{Elsewhere, Login, OutOfScope, Refresh, Scene, Stop, When};
+use Play::{Elsewhere, Login, OutOfScope, Refresh, Scene, Stop};
 
 pub const ROWS: &[Row] = &[
     row("oidcc-client-test", "B F", "nothing wrong", Login(honest, nothing)),
@@ -191,7 +190,9 @@ pub const ROWS: &[Row] = &[
         "oidcc-client-test-mtls-endpoint-aliases",
         "X",
         "aliases differ from the main endpoints",
-        When(MTLS, "client certificates", &Elsewhere("mtls")),
+        Elsewhere(
+            "only_endpoints_for_clients_see_the_certificate_and_at_the_alias_if_there_is_one",
+        ),
     ),
     row(
         "oidcc-client-test-invalid-athash",

@@ -44,7 +44,7 @@ fn is_comparable(row: &Row) -> bool {
 
 /// Whether we take it, for the rows that are a login or its refusal.
 fn ours(row: &Row) -> Option<(bool, super::row::Switch)> {
-    match row.today() {
+    match row.play {
         _ if !is_comparable(row) => None,
         Play::Login(switch, _) => Some((true, switch)),
         Play::Stop(At::Start | At::Response | At::Tokens | At::Userinfo, switch) => {

@@ -40,12 +40,12 @@ impl Row {
 async fn play(rows: &'static [Row]) {
     let mut failures = Vec::new();
     for row in rows {
-        let outcome = match row.today() {
+        let outcome = match row.play {
             Play::Elsewhere(test) => {
                 assert!(page::is_a_test(test), "{}: no test is called {test}", row.name);
                 continue;
             }
-            Play::OutOfScope(_) | Play::When(..) => continue,
+            Play::OutOfScope(_) => continue,
             _ => run_in_every_profile(row).await,
         };
         page::note(row, outcome.is_ok());
@@ -56,7 +56,7 @@ async fn play(rows: &'static [Row]) {
 
 async fn run_in_every_profile(row: &'static Row) -> Result<(), String> {
     for profile in row.profiles() {
-        let switch = match row.today() {
+        let switch = match row.play {
             Play::Login(switch, _) | Play::Stop(_, switch) => switch,
             _ => row::honest,
         };
@@ -74,7 +74,7 @@ async fn run_in_every_profile(row: &'static Row) -> Result<(), String> {
 }
 
 async fn run(row: &Row, rig: &Rig) -> Result<(), String> {
-    match row.today() {
+    match row.play {
         Play::Login(_, seen) => {
             let landing = rig.log_in().await;
             oracle::logged_in(rig, &landing).await?;
@@ -89,7 +89,7 @@ async fn run(row: &Row, rig: &Rig) -> Result<(), String> {
         Play::Refresh(works, switch) => refresh(rig, works, switch).await,
         Play::LogoutToken(taken, switch, change) => logout::tell(rig, taken, switch, change).await,
         Play::Scene(scene) => scene(rig).await,
-        Play::Elsewhere(_) | Play::OutOfScope(_) | Play::When(..) => Ok(()),
+        Play::Elsewhere(_) | Play::OutOfScope(_) => Ok(()),
     }
 }
 

@@ -19,7 +19,7 @@ fn root() -> &'static Path {
 pub fn note(row: &Row, is_good: bool) {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("conformance");
     fs::create_dir_all(&folder).unwrap();
-    let outcome = match row.today() {
+    let outcome = match row.play {
         _ if !is_good => "FAILED",
         Play::Stop(..) | Play::Refresh(false, _) | Play::LogoutToken(false, ..) => {
             "refused as expected"
@@ -37,7 +37,7 @@ fn expected(row: &Row) -> String {
         At::Tokens => "refused: no token is used",
         At::Userinfo => "refused: after userinfo",
     };
-    match row.today() {
+    match row.play {
         Play::Login(..) => "runs: login".to_owned(),
         Play::Stop(where_, _) => format!("runs: {}", at(where_)),
         Play::Refresh(true, _) => "runs: the new token is used".to_owned(),
@@ -47,7 +47,6 @@ fn expected(row: &Row) -> String {
         Play::Scene(_) => "runs: all steps".to_owned(),
         Play::Elsewhere(test) => format!("by the test `{test}`"),
         Play::OutOfScope(why) => format!("out of scope: {why}"),
-        Play::When(_, what, _) => format!("not yet: wants {what}"),
     }
 }
 

@@ -8,9 +8,6 @@ use serde_json::{Map, Value, json};
 use super::rig::Rig;
 use crate::support::hostile_op::{Edit, HostileOp, Knobs, edit};
 
-/// What other pieces of the product must be there for; a row that needs one that is not waits.
-pub const MTLS: bool = false;
-
 /// A module of the OpenID conformance suite for relying parties, or one of our own under the plan `ours`.
 pub struct Row {
     pub name: &'static str,
@@ -46,8 +43,6 @@ pub enum Play {
     Elsewhere(&'static str),
     /// We do not claim it, because.
     OutOfScope(&'static str),
-    /// The rest of the row counts when that constant is true.
-    When(bool, &'static str, &'static Play),
 }
 
 /// Where the client must stop.
@@ -80,14 +75,6 @@ impl Row {
     /// The same with further lines of `[provider]`.
     pub const fn with(self, settings: &'static str) -> Self {
         Self { settings, ..self }
-    }
-
-    /// The play that counts today, or why there is none.
-    pub fn today(&self) -> Play {
-        match self.play {
-            Play::When(true, _, play) => *play,
-            other => other,
-        }
     }
 }
 

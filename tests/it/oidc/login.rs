@@ -43,7 +43,7 @@ async fn a_login_gives_tokens_and_claims_to_a_client_that_proved_itself(
             assert_eq!(names, [&own[..], &["client_id", "client_secret"]].concat());
             assert_eq!(requests[0].header("authorization"), None);
         }
-        ClientAuthMethod::PrivateKeyJwt => panic!("not with a secret"),
+        other => panic!("not with a secret: {other:?}"),
     }
     assert_eq!(requests[0].field("redirect_uri").unwrap(), REDIRECT_URI);
     assert_eq!(requests[0].method, "POST");

@@ -6,7 +6,7 @@ use std::time::Duration;
 use cloakroom::clock::{Clock, Timestamp};
 use cloakroom::config::{
     ClientAuthMethod, EndpointOverrides, IntrospectionForm, Profile, ProviderConfig,
-    PushedRequests, ResponseMode,
+    PushedRequests, ResponseMode, SenderConstraint,
 };
 use cloakroom::oidc::{
     AuthorizationRequest, CodeExchange, Login, OidcError, Provider, TokenSet, code_challenge,
@@ -158,6 +158,8 @@ pub fn config(issuer: &str) -> ProviderConfig {
         client_key: None,
         auth_method: ClientAuthMethod::ClientSecretBasic,
         profile: Profile::Oidc,
+        certificate: None,
+        sender_constraint: SenderConstraint::None,
         dpop_key: None,
         pushed_requests: PushedRequests::WhenRequired,
         signed_requests: false,

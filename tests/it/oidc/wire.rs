@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use cloakroom::clock::{Clock, Timestamp};
-use cloakroom::oidc::{Login, OidcError};
+use cloakroom::config::ProviderConfig;
+use cloakroom::oidc::{Login, OidcError, Provider};
 use rstest::rstest;
 
-use super::setup::{NOW, SHORT, Setup};
+use super::setup::{NOW, REDIRECT_URI, SHORT, Setup, config};
+use crate::support::client_hello::ClientHello;
 use crate::support::hostile_op::{Endpoint, HostileOp, Manner, Reply, edit, set};
 use crate::support::tls;
 
@@ -176,5 +178,20 @@ async fn requests_name_us_and_never_carry_a_cookie_or_a_referer() {
             assert!(request.header("user-agent").unwrap().starts_with("cloakroom/"));
             assert_eq!((request.header("cookie"), request.header("referer")), (None, None));
         }
+    }
+}
+
+// proves: FA-15
+#[tokio::test]
+async fn the_authorization_server_is_offered_recommended_cipher_suites_only() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let issuer = format!("https://localhost:{}", listener.local_addr().unwrap().port());
+    for ca_file in [None, Some(tls::ca_file())] {
+        let config = ProviderConfig { ca_file, ..config(&issuer) };
+        let clock = Clock::manual(Timestamp(NOW));
+        let provider = Provider::new(config, REDIRECT_URI.to_owned(), clock).unwrap();
+        let (probed, hello) = tokio::join!(provider.probe(), ClientHello::recorded(&listener));
+        hello.assert_good();
+        assert_eq!(probed, Err(OidcError::DiscoveryUnavailable));
     }
 }

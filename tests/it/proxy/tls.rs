@@ -11,6 +11,7 @@ use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
 use super::front::{Front, route};
+use crate::support::client_hello::ClientHello;
 use crate::support::hostile_upstream::ok;
 use crate::support::tls::{acceptor, ca_file, file, mutual_acceptor};
 
@@ -127,4 +128,19 @@ async fn nothing_older_than_tls_1_2_is_offered_or_accepted() {
     assert!(hello.windows(9).any(|bytes| offered.iter().any(|one| one == bytes)));
     assert!(after.starts_with(&[21]), "an alert, and nothing else: {after:?}");
     front.stop().await;
+}
+
+// proves: FA-15
+#[tokio::test]
+async fn an_upstream_is_offered_recommended_cipher_suites_only() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    for trust in [None, Some(own_ca()), Some(with_identity())] {
+        let front = Front::start(secure(address, trust));
+        let (answer, hello) =
+            tokio::join!(front.call("GET /api/x", ""), ClientHello::recorded(&listener));
+        hello.assert_good();
+        assert_eq!(answer.problem(), (502, "upstream_unavailable"));
+        front.stop().await;
+    }
 }

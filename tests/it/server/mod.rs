@@ -31,6 +31,7 @@ mod live_providers;
 mod login;
 mod logout;
 mod mix_up;
+mod mtls;
 mod outage;
 mod process;
 mod providers;

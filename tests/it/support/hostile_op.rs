@@ -8,6 +8,8 @@ mod api_tokens;
 mod client_assertion;
 mod dpop;
 mod keys;
+mod knobs;
+mod mtls;
 mod pushed;
 mod wire;
 
@@ -17,41 +19,17 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use cloakroom::clock::Clock;
 use cloakroom::secret::Random;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
 use crate::support::proofs::Proofs;
+use crate::support::tls::{OwnCertificate, asking_acceptor};
 
 pub use dpop::Nonces;
 pub use keys::{SigningKey, SigningKeys};
+pub use knobs::{Edit, Knobs, Rotation, edit, set};
 pub use wire::{Manner, Reply, Request, read, serve, write};
-
-/// A change of a JSON object that is about to be sent; none by default.
-#[derive(Clone, Default)]
-pub struct Edit(Option<ChangeOfMembers>);
-
-type ChangeOfMembers = Arc<dyn Fn(&mut Map<String, Value>) + Send + Sync>;
-
-/// A change of a signed token that is about to be sent.
-pub type Mangle = Arc<dyn Fn(String) -> Value + Send + Sync>;
-
-/// A change of the parameters of an authorization response.
-pub type EditResponse = Arc<dyn Fn(&mut Vec<(String, String)>) + Send + Sync>;
-
-/// Makes an [`Edit`].
-pub fn edit(change: impl Fn(&mut Map<String, Value>) + Send + Sync + 'static) -> Edit {
-    Edit(Some(Arc::new(change)))
-}
-
-/// Makes an [`Edit`] that sets one member, or removes it.
-pub fn set(name: &str, value: Option<Value>) -> Edit {
-    let name = name.to_owned();
-    edit(move |members| match &value {
-        Some(value) => drop(members.insert(name.clone(), value.clone())),
-        None => drop(members.remove(&name)),
-    })
-}
 
 /// What a request was for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -66,57 +44,6 @@ pub enum Endpoint {
     EndSession,
     /// Anything else: nobody should come here.
     Other,
-}
-
-/// When a refresh gives a new refresh token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rotation {
-    Never,
-    Always,
-    EveryThird,
-}
-
-/// Everything that a test can turn. The default is an honest server.
-pub struct Knobs {
-    pub client_id: String,
-    pub client_secret: String,
-    /// The public keys of a client that shows itself by assertions; then a secret is refused.
-    pub client_keys: Vec<Value>,
-    /// Tokens are bound to a key: then proofs are wanted.
-    pub dpop: Option<Nonces>,
-    /// How the API calls the scheme when it asks for a nonce.
-    pub api_scheme: &'static str,
-    /// Seconds by which this server's clock is ahead.
-    pub ahead: i64,
-    /// The user who logs in.
-    pub sub: String,
-    /// Raw answers instead of the server's own, until removed.
-    pub raw: HashMap<Endpoint, Reply>,
-    pub discovery: Edit,
-    /// Replaces the published key set; by default the signing key alone.
-    pub jwks: Option<Value>,
-    pub header: Edit,
-    pub claims: Edit,
-    /// Claims of ID tokens that come with a refresh.
-    pub refreshed_claims: Edit,
-    pub id_token: Option<Mangle>,
-    pub token_response: Edit,
-    pub userinfo: Edit,
-    /// The answer to an exchange, or to client credentials.
-    pub api_token: Edit,
-    /// The members of an introspection, or the claims and the header of a signed one.
-    pub introspection: Edit,
-    pub introspection_header: Edit,
-    pub authorization_response: Option<EditResponse>,
-    pub key: SigningKey,
-    pub algorithm: String,
-    pub key_id: Option<String>,
-    pub rotation: Rotation,
-    pub id_token_at_refresh: bool,
-    /// The userinfo answer is a JWT, signed as ID tokens are.
-    pub signed_userinfo: bool,
-    /// The API at `/api/accounts` takes no token before there were that many refreshes.
-    pub api_wants_refreshes: usize,
 }
 
 /// What the server remembers of a grant.
@@ -136,7 +63,11 @@ struct State {
     codes: HashMap<String, Grant>,
     refresh_tokens: HashMap<String, Grant>,
     access_tokens: Vec<String>,
+    /// The certificates that access tokens are bound to, by token.
+    certificates: HashMap<String, String>,
     issuer: String,
+    /// Where clients with a certificate go, if that is elsewhere.
+    aliases: Option<String>,
     clock: Clock,
     /// Ids of assertions that were used.
     assertions: HashSet<String>,
@@ -157,6 +88,8 @@ pub struct HostileOp {
     pub clock: Clock,
     state: Arc<Mutex<State>>,
     server: tokio::task::JoinHandle<()>,
+    /// Serves clients with a certificate at another port.
+    aliases: Option<tokio::task::JoinHandle<()>>,
 }
 
 impl HostileOp {
@@ -179,7 +112,9 @@ impl HostileOp {
             codes: HashMap::new(),
             refresh_tokens: HashMap::new(),
             access_tokens: Vec::new(),
+            certificates: HashMap::new(),
             issuer: issuer.clone(),
+            aliases: None,
             clock: clock.clone(),
             assertions: HashSet::new(),
             pushed: HashMap::new(),
@@ -198,7 +133,39 @@ impl HostileOp {
             }
         });
         let server = tokio::spawn(wire::serve(listener, tls, answer));
-        Self { issuer, address, clock, state, server }
+        Self { issuer, address, clock, state, server, aliases: None }
+    }
+
+    /// A server over TLS that knows its client by this certificate; with `aliased` its endpoints for clients are at another port too,
+    /// and good for nothing at the first one.
+    pub async fn start_mtls(clock: Clock, certificate: &OwnCertificate, aliased: bool) -> Self {
+        let mut op = Self::start_with(clock, Some(asking_acceptor())).await;
+        op.turn(|knobs| knobs.certificate = Some(certificate.thumbprint()));
+        if !aliased {
+            return op;
+        }
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("https://localhost:{}", listener.local_addr().unwrap().port());
+        op.state().aliases = Some(base);
+        let (shared, name, time) = (Arc::clone(&op.state), op.issuer.clone(), op.clock.clone());
+        let answer = Arc::new(move |request: Request| {
+            let mut state = shared.lock().unwrap();
+            let endpoint = Endpoint::of(&request.path);
+            state.requests.push((endpoint, Request { at_alias: true, ..request.clone() }));
+            answers::own(&mut state, endpoint, &request, &name, &time)
+        });
+        op.aliases = Some(tokio::spawn(wire::serve(listener, Some(asking_acceptor()), answer)));
+        op
+    }
+
+    /// The certificate that this access token is bound to.
+    pub fn certificate_of(&self, access_token: &str) -> Option<String> {
+        self.state().certificates.get(access_token).cloned()
+    }
+
+    /// Every request, oldest first.
+    pub fn all_requests(&self) -> Vec<(Endpoint, Request)> {
+        self.state().requests.clone()
     }
 
     /// Closes the listener and every connection, and returns when they are closed.
@@ -302,61 +269,9 @@ impl HostileOp {
 impl Drop for HostileOp {
     fn drop(&mut self) {
         self.server.abort();
-    }
-}
-
-impl Knobs {
-    fn honest() -> Self {
-        Self {
-            client_id: "web".to_owned(),
-            client_secret: "s:cr t/%é".to_owned(),
-            dpop: None,
-            api_scheme: "DPoP",
-            client_keys: Vec::new(),
-            ahead: 0,
-            sub: "alice".to_owned(),
-            raw: HashMap::new(),
-            discovery: Edit::default(),
-            jwks: None,
-            header: Edit::default(),
-            claims: Edit::default(),
-            refreshed_claims: Edit::default(),
-            id_token: None,
-            token_response: Edit::default(),
-            userinfo: Edit::default(),
-            api_token: Edit::default(),
-            introspection: Edit::default(),
-            introspection_header: Edit::default(),
-            authorization_response: None,
-            key: SigningKeys::shared().rsa.clone(),
-            algorithm: "RS256".to_owned(),
-            key_id: Some("k1".to_owned()),
-            rotation: Rotation::Never,
-            id_token_at_refresh: true,
-            signed_userinfo: false,
-            api_wants_refreshes: 0,
+        if let Some(aliases) = &self.aliases {
+            aliases.abort();
         }
-    }
-
-    /// Signs with `key` by `algorithm` under `key_id`, and publishes that key.
-    pub fn sign_with(&mut self, key: &SigningKey, algorithm: &str, key_id: Option<&str>) {
-        self.key = key.clone();
-        algorithm.clone_into(&mut self.algorithm);
-        self.key_id = key_id.map(ToOwned::to_owned);
-    }
-
-    /// Publishes these keys, whatever signs.
-    pub fn publish(&mut self, keys: &[Value]) {
-        self.jwks = Some(json!({ "keys": keys }));
-    }
-}
-
-impl Edit {
-    pub fn apply(&self, mut value: Value) -> Value {
-        if let (Some(change), Some(members)) = (&self.0, value.as_object_mut()) {
-            change(members);
-        }
-        value
     }
 }
 

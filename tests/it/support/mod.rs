@@ -4,6 +4,7 @@ pub mod browser;
 #[cfg(feature = "dev")]
 pub mod canaille;
 pub mod child;
+pub mod client_hello;
 pub mod collector;
 pub mod hostile_op;
 pub mod hostile_upstream;

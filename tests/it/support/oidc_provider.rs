@@ -37,8 +37,12 @@ impl OidcProvider {
     /// What the client has asked at this endpoint (`token`, `introspection`, `revocation`), in the order of the answers,
     /// each with `grant_type`, `resource`, `token_type_hint` and the answer's `status`.
     pub async fn calls(&self, endpoint: &str) -> Vec<Value> {
-        let url = format!("{}/test/calls", self.issuer);
-        let page = Browser::new().get(&url).await;
+        self.calls_seen_by(&Browser::new(), endpoint).await
+    }
+
+    /// The same by a browser that trusts the server.
+    pub async fn calls_seen_by(&self, browser: &Browser, endpoint: &str) -> Vec<Value> {
+        let page = browser.get(&format!("{}/test/calls", self.issuer)).await;
         let calls: Vec<Value> = serde_json::from_str(&page.body).expect("a list of calls");
         calls.into_iter().filter(|call| call["endpoint"] == endpoint).collect()
     }

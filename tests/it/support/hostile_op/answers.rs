@@ -7,7 +7,9 @@ use cloakroom::clock::Clock;
 use serde_json::{Value, json};
 
 use super::wire::{Reply, Request};
-use super::{Endpoint, Grant, Rotation, State, api_tokens, client_assertion, dpop, fresh, pushed};
+use super::{
+    Endpoint, Grant, Rotation, State, api_tokens, client_assertion, dpop, fresh, mtls, pushed,
+};
 
 /// The server's own answer.
 pub fn own(
@@ -18,7 +20,9 @@ pub fn own(
     clock: &Clock,
 ) -> Reply {
     match endpoint {
-        Endpoint::Discovery => Reply::json(200, &state.knobs.discovery.apply(discovery(issuer))),
+        Endpoint::Discovery => {
+            Reply::json(200, &state.knobs.discovery.apply(discovery(state, issuer)))
+        }
         Endpoint::Jwks => Reply::json(200, &jwks(state)),
         Endpoint::Authorize => {
             let (redirect_uri, params) = authorize(state, &request.query, issuer, clock);
@@ -80,8 +84,8 @@ pub fn mint_code(state: &mut State, grant: Grant) -> String {
     code
 }
 
-fn discovery(issuer: &str) -> Value {
-    json!({
+fn discovery(state: &State, issuer: &str) -> Value {
+    let mut document = json!({
         "issuer": issuer,
         "authorization_endpoint": format!("{issuer}/authorize"),
         "token_endpoint": format!("{issuer}/token"),
@@ -94,7 +98,9 @@ fn discovery(issuer: &str) -> Value {
         "response_types_supported": ["code"],
         "code_challenge_methods_supported": ["S256"],
         "authorization_response_iss_parameter_supported": true,
-    })
+    });
+    mtls::announce(state, &mut document);
+    document
 }
 
 fn jwks(state: &State) -> Value {
@@ -152,6 +158,7 @@ fn tokens(
 ) -> Reply {
     let access_token = fresh("access");
     state.access_tokens.push(access_token.clone());
+    mtls::bind(state, &access_token);
     let mut answer = json!({
         "access_token": access_token,
         "token_type": dpop::scheme(state),
@@ -225,7 +232,10 @@ fn userinfo(state: &mut State, request: &Request, issuer: &str) -> Reply {
     if let Some(refusal) = dpop::refusal(state, request, token) {
         return refusal;
     }
-    if !token.is_some_and(|token| state.access_tokens.iter().any(|known| known == token)) {
+    let is_known = |token: &str| {
+        state.access_tokens.iter().any(|known| known == token) && mtls::fits(state, token, request)
+    };
+    if !token.is_some_and(is_known) {
         return error(401, "invalid_token");
     }
     let knobs = &state.knobs;
@@ -255,6 +265,12 @@ pub fn authenticate(state: &mut State, request: &Request) -> Result<(), Reply> {
     if !state.knobs.client_keys.is_empty() {
         return client_assertion::check(state, request).map_err(|why| {
             eprintln!("the assertion is refused: {why}");
+            error(401, "invalid_client")
+        });
+    }
+    if state.knobs.certificate.is_some() {
+        return mtls::check(state, request).map_err(|why| {
+            eprintln!("the client is refused: {why}");
             error(401, "invalid_client")
         });
     }

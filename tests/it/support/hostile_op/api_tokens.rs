@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::answers::{authenticate, error};
 use super::wire::{Reply, Request};
-use super::{State, fresh};
+use super::{State, fresh, mtls};
 
 /// RFC 8693, for access tokens that this server has given and not revoked.
 pub fn exchange(state: &mut State, request: &Request) -> Reply {
@@ -17,23 +17,26 @@ pub fn exchange(state: &mut State, request: &Request) -> Reply {
     if !state.access_tokens.contains(&field("subject_token")) {
         return error(400, "invalid_grant");
     }
-    let mut answer = token("exchanged", request);
+    let mut answer = token(state, "exchanged", request);
     answer["issued_token_type"] = json!(ACCESS_TOKEN);
     Reply::json(200, &state.knobs.api_token.apply(answer))
 }
 
 /// RFC 6749 §4.4.
 pub fn client_credentials(state: &mut State, request: &Request) -> Reply {
-    Reply::json(200, &state.knobs.api_token.apply(token("client", request)))
+    let answer = token(state, "client", request);
+    Reply::json(200, &state.knobs.api_token.apply(answer))
 }
 
 /// A token whose name says what it was asked for with.
-fn token(kind: &str, request: &Request) -> Value {
+fn token(state: &mut State, kind: &str, request: &Request) -> Value {
     let asked = ["audience", "resource", "scope"].map(|name| request.field(name));
     let asked = asked.into_iter().flatten().collect::<Vec<_>>().join("+");
     let name: String = asked.chars().filter(char::is_ascii_alphanumeric).collect();
+    let token = fresh(&format!("{kind}-{name}"));
+    mtls::bind(state, &token);
     json!({
-        "access_token": fresh(&format!("{kind}-{name}")),
+        "access_token": token,
         "token_type": "Bearer",
         "expires_in": 120,
     })
@@ -64,10 +67,13 @@ pub fn introspection(state: &mut State, request: &Request, issuer: &str, clock: 
     match accept {
         "application/jwt" if !is_active => Reply::new(204, "application/jwt", ""),
         "application/jwt" => {
-            let claims = json!({
+            let mut claims = json!({
                 "iss": issuer, "sub": knobs.sub, "aud": "https://orders.example", "iat": now,
                 "exp": now + 120, "jti": fresh("jti"), "scope": "openid orders.read",
             });
+            if let Some(certificate) = &knobs.certificate {
+                claims["cnf"] = json!({ "x5t#S256": certificate });
+            }
             Reply::new(200, accept, signed("at+jwt", claims))
         }
         "application/token-introspection+jwt" => {

@@ -10,6 +10,8 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
+use crate::support::tls::thumbprint;
+
 /// One request, as it came.
 #[derive(Clone, Debug)]
 pub struct Request {
@@ -19,6 +21,10 @@ pub struct Request {
     /// Names in lower case.
     pub headers: Vec<(String, String)>,
     pub body: String,
+    /// The thumbprint of the certificate that the client showed.
+    pub certificate: Option<String>,
+    /// It came to the port for clients with a certificate.
+    pub at_alias: bool,
 }
 
 /// One answer.
@@ -135,10 +141,14 @@ where
         connections.spawn(async move {
             match tls {
                 None => converse(socket, &*answer).await,
-                Some(tls) => match tls.accept(socket).await {
-                    Ok(socket) => converse(socket, &*answer).await,
-                    Err(_) => None,
-                },
+                Some(tls) => {
+                    let socket = tls.accept(socket).await.ok()?;
+                    let shown = socket.get_ref().1.peer_certificates().and_then(<[_]>::first);
+                    let certificate = shown.map(thumbprint);
+                    let answer =
+                        |request| answer(Request { certificate: certificate.clone(), ..request });
+                    converse(socket, &answer).await
+                }
             }
         });
     }
@@ -181,7 +191,15 @@ pub async fn read<S: AsyncRead + Unpin>(socket: &mut S, buffer: &mut Vec<u8>) ->
     let body = String::from_utf8(buffer.drain(..length).collect()).ok()?;
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let query = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
-    Some(Request { method, path: path.to_owned(), query, headers, body })
+    Some(Request {
+        method,
+        path: path.to_owned(),
+        query,
+        headers,
+        body,
+        certificate: None,
+        at_alias: false,
+    })
 }
 
 async fn more<S: AsyncRead + Unpin>(socket: &mut S, buffer: &mut Vec<u8>) -> Option<()> {

@@ -1,0 +1,112 @@
+//! What shows who a client is, secret, key or certificate; and the routes whose tokens are bound to the certificate.
+
+use rstest::rstest;
+
+use crate::config::tests::{LEAST, load_text, problems};
+
+const CLIENT_CERT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/support/tls/client.pem");
+const CLIENT_KEY: &str =
+    concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/support/tls/client.key.pem");
+const OTHER_CERT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/support/tls/localhost.pem");
+const OTHER_KEY: &str =
+    concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/support/tls/localhost.key.pem");
+const EXPIRED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/support/tls/expired.pem");
+const EXPIRED_KEY: &str =
+    concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/support/tls/expired.key.pem");
+
+// proves: CA-01
+#[rstest]
+#[case(&[("auth_method", "private_key_jwt"), ("client_key_file", CLIENT_KEY)], "client_secret", "is not used with a key")]
+#[case(&[("auth_method", "tls_client_auth"), ("client_certificate_file", CLIENT_CERT), ("client_certificate_key_file", CLIENT_KEY)], "client_secret", "is not used with a certificate")]
+#[case(&[("client_key_file", "/x")], "client_key_file", "is not used")]
+#[case(&[("signed_requests", "true")], "client_key_file", "is missing")]
+#[case(&[("client_certificate_file", "/x")], "client_certificate_file", "is not used")]
+#[case(&[("client_certificate_key_file", "/x")], "client_certificate_key_file", "is not used")]
+#[case(&[("sender_constraint", "mtls"), ("client_certificate_key_file", CLIENT_KEY)], "client_certificate_file", "is missing")]
+#[case(&[("sender_constraint", "mtls"), ("client_certificate_file", CLIENT_CERT)], "client_certificate_key_file", "is missing")]
+#[case(&[("sender_constraint", "mtls"), ("client_certificate_file", CLIENT_CERT), ("client_certificate_key_file", OTHER_KEY)], "client_certificate_key_file", "is not the key of the certificate")]
+#[case(&[("sender_constraint", "mtls"), ("client_certificate_file", CLIENT_KEY), ("client_certificate_key_file", CLIENT_KEY)], "client_certificate_file", "holds no certificate")]
+#[case(&[("sender_constraint", "mtls"), ("client_certificate_file", "/nowhere"), ("client_certificate_key_file", CLIENT_KEY)], "client_certificate_file", "cannot be read")]
+#[case(&[("sender_constraint", "mtls"), ("client_certificate_file", EXPIRED), ("client_certificate_key_file", EXPIRED_KEY)], "client_certificate_file", "has expired")]
+#[case(&[("sender_constraint", "mtls"), ("client_certificate_file", CLIENT_CERT), ("client_certificate_key_file", CLIENT_KEY), ("dpop_key_file", "/x")], "dpop_key_file", "is not used")]
+fn a_client_has_a_secret_or_a_key_or_a_certificate(
+    #[case] lines: &[(&str, &str)],
+    #[case] key: &str,
+    #[case] wrong: &str,
+) {
+    let keys: Vec<(String, &str)> =
+        lines.iter().map(|(key, value)| (format!("provider.{key}"), *value)).collect();
+    let set: Vec<(&str, &str)> = keys.iter().map(|(key, value)| (key.as_str(), *value)).collect();
+    let found = problems(LEAST, &[], &set);
+    assert!(found.len() == 1 && found[0].contains(key) && found[0].contains(wrong), "{found:?}");
+}
+
+/// [`LEAST`] with a client whose tokens are bound to its certificate, and this route.
+fn bound_with(route: &str) -> String {
+    let bound = format!(
+        "client_secret_env = \"CLIENT_SECRET\"\nsender_constraint = \"mtls\"\n\
+         client_certificate_file = \"{CLIENT_CERT}\"\nclient_certificate_key_file = \"{CLIENT_KEY}\""
+    );
+    let least = LEAST.replace("client_secret_env = \"CLIENT_SECRET\"", &bound);
+    format!("{least}[[routes]]\npath = \"/bound\"\n{route}\n")
+}
+
+// proves: SC-09
+#[test]
+fn routes_whose_tokens_are_bound_to_a_certificate_show_it() {
+    let by_claim = "upstream = \"https://eu\"\nupstream_by = { claim = \"region\", upstreams = { us = \"https://us\" } }";
+    let config = load_text(&bound_with(by_claim), &[], &[]).unwrap();
+    let route = config.apps[0].routes.iter().find(|route| route.path == "/bound").unwrap();
+    let further = &route.rules.by_claim.as_ref().unwrap().upstreams["us"];
+    let shown = config.apps[0].providers[0].binding_certificate().unwrap().certified();
+    for upstream in [&route.upstream, further] {
+        let trust = upstream.trust.as_ref().unwrap();
+        assert!(trust.verifier().is_none(), "the system's authorities, as before");
+        assert_eq!(trust.identity().unwrap().cert, shown.cert);
+    }
+    // The same certificate may stand in the route, too.
+    let again = format!(
+        "upstream = \"https://eu\"\nclient_cert_file = \"{CLIENT_CERT}\"\nclient_key_file = \"{CLIENT_KEY}\""
+    );
+    assert!(load_text(&bound_with(&again), &[], &[]).is_ok());
+    let plain = bound_with("upstream = \"http://anybody\"\ntoken = \"none\"");
+    let config = load_text(&plain, &[], &[]).unwrap();
+    let route = config.apps[0].routes.iter().find(|route| route.path == "/bound").unwrap();
+    assert!(route.upstream.trust.is_none(), "no token, no certificate");
+}
+
+// proves: SC-09
+#[rstest]
+#[case::plain_http("upstream = \"http://eu\"".to_owned(), "upstream: is plain HTTP")]
+#[case::another(
+    format!("upstream = \"https://eu\"\nclient_cert_file = \"{OTHER_CERT}\"\nclient_key_file = \"{OTHER_KEY}\""),
+    "client_cert_file: is another certificate than tokens are bound to"
+)]
+#[case::plain_http_by_claim(
+    "upstream = \"https://eu\"\nupstream_by = { claim = \"region\", upstreams = { us = \"http://us\" } }".to_owned(),
+    "upstream: is plain HTTP"
+)]
+fn a_route_that_cannot_show_the_certificate_is_refused(#[case] route: String, #[case] wrong: &str) {
+    let found = problems(&bound_with(&route), &[], &[]);
+    assert!(found.len() == 1 && found[0].contains(&format!("routes.0.{wrong}")), "{found:?}");
+}
+
+#[test]
+fn two_providers_of_one_app_bind_tokens_to_one_certificate() {
+    let provider = |id: &str, cert: &str, key: &str| {
+        format!(
+            "[[providers]]\nid = \"{id}\"\nissuer = \"https://{id}.example.com\"\nclient_id = \"web\"\n\
+             auth_method = \"tls_client_auth\"\nsender_constraint = \"mtls\"\n\
+             client_certificate_file = \"{cert}\"\nclient_certificate_key_file = \"{key}\"\n"
+        )
+    };
+    let one = provider("one", CLIENT_CERT, CLIENT_KEY);
+    let section = LEAST.find("[provider]").unwrap();
+    let rest = &LEAST[section + 1..];
+    let after = rest.find("\n[").map_or("", |at| &rest[at..]);
+    let text = |other: &str| format!("{}{one}{other}{after}", &LEAST[..section]);
+    let same = problems(&text(&provider("two", CLIENT_CERT, CLIENT_KEY)), &[], &[]);
+    assert_eq!(same, [""; 0]);
+    let found = problems(&text(&provider("two", OTHER_CERT, OTHER_KEY)), &[], &[]);
+    assert!(found.len() == 1 && found[0].contains("different certificates"), "{found:?}");
+}
