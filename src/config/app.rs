@@ -9,7 +9,7 @@ use super::report::{At, every, unique};
 use super::types::{AppConfig, GuardConfig, LimitsConfig, LoginConfig, LogoutConfig};
 use super::types::{PublicUrl, RouteConfig};
 use super::words::{is_token, parse_choice, parse_csrf_header};
-use super::{bound_routes, providers, quantity, routes, session, spa};
+use super::{agreement, providers, quantity, routes, session, spa};
 
 /// Turns the sections of one app into its configuration. `at` is what holds the sections, `public_at` is
 /// `public_url`, which stands in `[server]` when there is only one app.
@@ -40,7 +40,7 @@ pub(super) fn app(at: &At<'_>, public_at: &At<'_>, raw: &RawApp) -> Option<AppCo
     let routes = routes::routes(&at.key("routes"), &raw.routes, base_path.as_deref());
     let routes = inside(&at.key("routes"), routes, path.as_deref());
     let routes = routes.zip(providers.as_deref()).and_then(|(routes, providers)| {
-        bound_routes::bound_routes(&at.key("routes"), &raw.routes, routes, providers)
+        agreement::agreed(&at.key("routes"), &raw.routes, routes, providers)
     });
     let spa = match &raw.spa {
         Some(raw) => Some(spa::spa(&at.key("spa"), raw)?),

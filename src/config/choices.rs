@@ -144,6 +144,8 @@ pub enum Retry {
 pub enum TokenSource {
     /// The access token of the login.
     Login,
+    /// One for this API, cut from the login's grant at a refresh (RFC 8707 section 2.2).
+    Resource,
     /// One for this API, exchanged for that of the login (RFC 8693).
     Exchange,
     /// What the authorization server says of that of the login: the JWT that it stands for (a phantom token), or the same
@@ -163,7 +165,7 @@ impl TokenSource {
 
     /// Whether a call needs a session.
     pub const fn needs_session(self) -> bool {
-        matches!(self, Self::Login | Self::Exchange | Self::Introspect)
+        matches!(self, Self::Login | Self::Resource | Self::Exchange | Self::Introspect)
     }
 }
 

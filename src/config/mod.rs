@@ -4,9 +4,9 @@
 //! The way of a setting: `tree` (as written, with places) ← `layers` (overrides) → `shape` (compared with the
 //! `schema`) → `raw` (typed) → one file per section (`server`, `control`, `tracing`, `redis`, `app`, `provider`, `providers`, `session`, `routes`, `claim_rules`, `token_target`, `trust`, `spa`) → `types`.
 
+mod agreement;
 mod app;
 mod audit;
-mod bound_routes;
 mod certificate;
 mod choices;
 mod claim_rules;

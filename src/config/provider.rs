@@ -16,6 +16,7 @@ use super::quantity::{DAY, MINUTE, duration};
 use super::raw::RawProvider;
 use super::report::{At, Wrong, every, unique};
 use super::secrets::{Ways, read_text, secret};
+use super::token_target::parse_resource;
 use super::words::{check_extra_param, parse_choice, parse_plain, parse_scope};
 use crate::secret::Secret;
 
@@ -39,7 +40,7 @@ pub(super) fn provider(
         .required(raw.client_id.as_ref(), "write the id of the client registered for this app")
         .and_then(|text| client_at.take(parse_plain(text)));
     let credentials = credentials(at, raw);
-    let scopes = scopes(&at.key("scopes"), &raw.scopes);
+    let (scopes, resources) = (scopes(&at.key("scopes"), &raw.scopes), resources(at, raw));
     let discovery = raw.discovery_url.as_deref();
     let discovery_url = optional(&at.key("discovery_url"), discovery, parse_endpoint);
     let endpoints = endpoints(at, raw);
@@ -47,8 +48,7 @@ pub(super) fn provider(
     let proxy = optional(&at.key("proxy"), raw.proxy.as_deref(), parse_forward_proxy);
     let (resolve, tenants) = (resolve(&at.key("resolve"), &raw.resolve), tenants(at, raw));
     let params = authorize_params(&at.key("authorize_params"), &raw.authorize_params);
-    let algorithms = algorithms(&at.key("algorithms"), &raw.algorithms);
-    let times = times(at, raw);
+    let (algorithms, times) = (algorithms(&at.key("algorithms"), &raw.algorithms), times(at, raw));
     let audiences = every(&at.key("trusted_audiences"), &raw.trusted_audiences, |at, text| {
         at.take(parse_plain(text))
     });
@@ -71,6 +71,7 @@ pub(super) fn provider(
         response_mode: raw.response_mode,
         introspection: raw.introspection,
         scopes: scopes?,
+        resources: resources?,
         discovery_url: discovery_url.ok()?,
         endpoints: endpoints?,
         ca_file: ca_file.ok()?,
@@ -186,6 +187,17 @@ fn scopes(at: &At<'_>, raw: &[String]) -> Option<Vec<String>> {
         return if raw.is_empty() { at.missing(mend) } else { at.fail("lacks openid", mend) };
     }
     distinct.and(scopes)
+}
+
+/// What the grant is for. Said here, it is not said again among the further parameters.
+fn resources(at: &At<'_>, raw: &RawProvider) -> Option<Vec<String>> {
+    let list = at.key("resources");
+    let resources = every(&list, &raw.resources, |at, text| at.take(parse_resource(text)));
+    if !raw.resources.is_empty() && raw.authorize_params.contains_key("resource") {
+        let params = at.key("authorize_params").key("resource");
+        return params.fail("stands beside provider.resources", "move it there");
+    }
+    unique(&list, &raw.resources).and(resources)
 }
 
 fn endpoints(at: &At<'_>, raw: &RawProvider) -> Option<EndpointOverrides> {

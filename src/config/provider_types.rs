@@ -40,6 +40,8 @@ pub struct ProviderConfig {
     pub introspection: IntrospectionForm,
     /// Contains `openid`.
     pub scopes: Vec<String>,
+    /// What the grant is for; the login's own access token is for the first.
+    pub resources: Vec<String>,
     /// Default: issuer + `/.well-known/openid-configuration`.
     pub discovery_url: Option<String>,
     /// Endpoint overrides; win over the metadata document.

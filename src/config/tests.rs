@@ -435,7 +435,7 @@ fn a_setting_that_breaks_a_rule_is_refused(
 #[case("log.format", &["json", "pretty"])]
 #[case("audit.to", &["log", "stdout", "file", "otlp"])]
 #[case("redis.outage", &["fail_closed", "fail_open"])]
-#[case("routes.0.token", &["login", "exchange", "introspect", "client", "none"])]
+#[case("routes.0.token", &["login", "resource", "exchange", "introspect", "client", "none"])]
 #[case("routes.0.retry", &["never_sent", "idempotent"])]
 #[case("routes.0.close_at", &["session_end", "token_expiry"])]
 fn every_word_of_a_closed_list_is_known(#[case] key: &str, #[case] words: &[&str]) {
@@ -456,6 +456,7 @@ fn every_word_of_a_closed_list_is_known(#[case] key: &str, #[case] words: &[&str
 #[case("session.claims", &["", "a\u{7}"])]
 #[case("server.trusted_proxies", &["0.0.0.0/0", "::/0", "proxy.internal"])]
 #[case("provider.scopes", &["a b", "a\"b", ""])]
+#[case("provider.resources", &["orders", "/orders", "https://a/#b", "https://a b/", ""])]
 fn an_entry_that_breaks_a_rule_is_refused(#[case] key: &str, #[case] entries: &[&str]) {
     for entry in entries {
         let list = serde_json::to_string(&[entry]).unwrap();
@@ -467,6 +468,7 @@ fn an_entry_that_breaks_a_rule_is_refused(#[case] key: &str, #[case] entries: &[
 
 #[rstest]
 #[case("provider.scopes", "openid,openid")]
+#[case("provider.resources", "https://a/,https://a/")]
 #[case("provider.algorithms", "RS256,RS256")]
 #[case("login.allowed_params", "prompt,prompt")]
 #[case("session.claims", "sub,sub")]
@@ -918,12 +920,21 @@ fn apps_on_one_host_need_consent_and_paths_of_their_own() {
 #[case(&[("token", "exchange"), ("token_resource", "https://a/#b")], "token_resource: not an absolute URI")]
 #[case(&[("token", "exchange"), ("token_scopes", "[\"a b\"]")], "token_scopes.0: not a scope")]
 #[case(&[("token", "exchange"), ("token_audience", "a"), ("token_cache", "2h")], "token_cache: out of bounds")]
+#[case(&[("token", "resource")], "token_resource: is missing")]
+#[case(&[("token", "resource"), ("token_scopes", "[\"a\"]")], "token_resource: is missing")]
+#[case(&[("token", "resource"), ("token_resource", "https://a/"), ("token_audience", "a")], "token_audience: means nothing here")]
+#[case(&[("token", "resource"), ("token_resource", "https://b/")], "token_resource: is not what logins are granted for")]
+#[case(&[("token", "resource"), ("token_resource", "https://a/"), ("token_scopes", "[\"openid\", \"a\"]")], "token_scopes.1: is not what logins ask for")]
 #[case(&[("token", "client"), ("token_audience", "a"), ("session_rate", "1/s")], "session_rate: needs a session")]
 #[case(&[("token", "client"), ("token_audience", "a"), ("require_scopes", "[\"x\"]")], "require_scopes: needs a session")]
 fn a_token_for_an_api_says_for_which(#[case] lines: &[(&str, &str)], #[case] wrong: &str) {
     let keys: Vec<(String, &str)> =
         lines.iter().map(|(key, value)| (format!("routes.0.{key}"), *value)).collect();
-    let mut set = vec![("routes.0.path", "/one"), ("routes.0.upstream", "http://one:8080")];
+    let mut set = vec![
+        ("routes.0.path", "/one"),
+        ("routes.0.upstream", "http://one:8080"),
+        ("provider.resources", "[\"https://a/\"]"),
+    ];
     set.extend(keys.iter().map(|(key, value)| (key.as_str(), *value)));
     let found = problems(LEAST, &[], &set);
     assert!(found.len() == 1 && found[0].contains(&format!("routes.0.{wrong}")), "{found:?}");

@@ -53,15 +53,22 @@ fn fits(at: &At<'_>, raw: &RawRoute) -> Option<()> {
             "a token for which API?",
             "write token_audience, token_resource or token_scopes, as the authorization server knows them",
         ),
-        (TokenSource::Login | TokenSource::Introspect | TokenSource::None, Some((name, _))) => at
-            .key(name)
-            .fail("means nothing here", "remove it, or set token = \"exchange\" or \"client\""),
+        (TokenSource::Resource, _) if raw.token_resource.is_none() => at
+            .key("token_resource")
+            .missing("write one of provider.resources: the API as the authorization server knows it"),
+        (TokenSource::Resource, Some(("token_audience", _))) => at
+            .key("token_audience")
+            .fail("means nothing here", "remove it: token_resource says for which API"),
+        (TokenSource::Login | TokenSource::Introspect | TokenSource::None, Some((name, _))) => {
+            let mend = "remove it, or set token = \"resource\", \"exchange\" or \"client\"";
+            at.key(name).fail("means nothing here", mend)
+        }
         _ => Some(()),
     }
 }
 
 /// RFC 8707 §2: an absolute URI without fragment; it goes on as written.
-fn parse_resource(text: &str) -> Result<String, Wrong> {
+pub(super) fn parse_resource(text: &str) -> Result<String, Wrong> {
     let is_absolute = url::Url::parse(text).is_ok() && text.bytes().all(|b| b.is_ascii_graphic());
     if is_absolute && !text.contains('#') {
         return Ok(text.to_owned());

@@ -34,7 +34,7 @@ pub struct Sessions {
     pub cookies: Arc<SessionCookies>,
     pub keeping: Arc<Keeping>,
     pub deny: Arc<DenyList>,
-    pub refresher: Refresher,
+    pub refresher: Arc<Refresher>,
     pub revocations: Arc<Revocations>,
     pub metrics: Metrics,
     pub refused: RefusedTokens,
@@ -112,7 +112,7 @@ impl Sessions {
             return Freshness::Ended;
         }
         let session = record.session_id.as_bytes();
-        let early = spread(self.config.refresh_before, session, record.generation);
+        let early = spread(self.config.refresh_before, session, record.access_generation());
         freshness(record.sealed_at, record.access_expires, early, now)
     }
 
@@ -143,7 +143,7 @@ impl Sessions {
     ) -> Result<Option<Refreshed>, (Problem, Vec<String>)> {
         let (session, now) = (record.session_id.as_bytes(), self.clock.now());
         if record.refresh_token.is_none()
-            || !self.refused.may_replace(session, record.generation, now)
+            || !self.refused.may_replace(session, record.access_generation(), now)
         {
             return Ok(None);
         }
@@ -164,14 +164,24 @@ impl Sessions {
         if self.is_denied(record) {
             return Err(self.not_logged_in(NoSession::ClearCookies, jar));
         }
-        next.map_err(|failure| {
-            if failure == RefreshFailure::Ended {
-                let ended = Whom::Session(record.session_id.as_bytes());
-                self.deny.deny(ended, record.expires, Tokens::Leave, self.clock.now());
-                self.metrics.session_ended(SessionEnd::GrantGone);
-            }
-            self.refresh_problem(failure, jar)
+        next.map_err(|failure| match failure {
+            RefreshFailure::Ended => self.grant_is_gone(record, jar),
+            failure => self.refresh_problem(failure, jar),
         })
+    }
+
+    /// Ends the session of `record`, whose grant the authorization server has ended.
+    pub fn grant_is_gone(&self, record: &SessionRecord, jar: &[&str]) -> (Problem, Vec<String>) {
+        let ended = Whom::Session(record.session_id.as_bytes());
+        self.deny.deny(ended, record.expires, Tokens::Leave, self.clock.now());
+        self.metrics.session_ended(SessionEnd::GrantGone);
+        self.refresh_problem(RefreshFailure::Ended, jar)
+    }
+
+    /// The generation after `record` that a token for an API has brought, if the browser does not have it yet.
+    pub fn rotated(&self, record: &SessionRecord) -> Option<Refreshed> {
+        let newest = self.refresher.newest(record);
+        newest.filter(|newest| newest.generation > record.generation)
     }
 
     /// Keeps the newest generation, for a request that got `next`, and gives the cookies for that; those that clear when the
@@ -240,7 +250,10 @@ impl Sessions {
         let record = &session.record;
         let (now, known) = (self.clock.now(), Arc::new(record.clone()));
         let is_quick = call.now.plus(QUICK) >= now;
-        let stays = self.freshness(record, now.plus(ON_ITS_WAY)) == Freshness::Fresh;
+        let asked = self.providers.of(record.registration);
+        // Where tokens are cut from the grant, a refresh may begin at any time.
+        let stays = asked.is_some_and(|one| !one.cuts_tokens)
+            && self.freshness(record, now.plus(ON_ITS_WAY)) == Freshness::Fresh;
         if !is_quick || !stays {
             return self.keeping.touch(session, call).await;
         }

@@ -58,6 +58,8 @@ pub(super) struct Client<'a> {
     pub(super) id: &'a str,
     pub(super) redirect_uri: &'a RedirectUrl,
     pub(super) scopes: &'a [String],
+    /// What the grant is for (RFC 8707 §2.1).
+    pub(super) resources: &'a [String],
     /// The operator's parameters; they win over the SPA's.
     pub(super) params: &'a BTreeMap<String, String>,
     pub(super) response_mode: ResponseMode,
@@ -88,6 +90,9 @@ pub(super) fn url(endpoint: &Url, client: Client<'_>, request: &AuthorizationReq
         .add_extra_param("code_challenge_method", "S256");
     if client.response_mode != ResponseMode::Query {
         url = url.add_extra_param("response_mode", client.response_mode.name());
+    }
+    for resource in client.resources {
+        url = url.add_extra_param("resource", resource);
     }
     for (name, value) in client.params {
         url = url.add_extra_param(name, value);

@@ -22,6 +22,7 @@ fn build(params: &[(&str, &str)], extra: &[(&str, &str)]) -> Vec<(String, String
         id: "web",
         redirect_uri: &redirect_uri,
         scopes: &scopes,
+        resources: &[],
         params: &params,
         response_mode: crate::config::ResponseMode::Query,
     };

@@ -56,7 +56,7 @@ use self::key_cache::KeyCache;
 use self::metadata::Metadata;
 use self::token_request::Client;
 use crate::clock::Clock;
-use crate::config::{Profile, ProviderConfig, PushedRequests};
+use crate::config::{Profile, ProviderConfig, PushedRequests, TokenTarget};
 use crate::secret::{Random, Secret};
 
 /// One authorization server, as one client of it.
@@ -153,6 +153,7 @@ impl Provider {
             id: &self.config.client_id,
             redirect_uri: &self.redirect_uri,
             scopes: &self.config.scopes,
+            resources: &self.config.resources,
             params: &self.config.authorize_params,
             response_mode: self.config.response_mode,
         };
@@ -236,14 +237,16 @@ impl Provider {
         Ok(Login { tokens, claims })
     }
 
-    /// Refreshes; an ID token in the answer must be about the same login (RF-09).
+    /// Refreshes, for the login's own access token or for one of `target` (RFC 8707 §2.2); an ID token in the answer must be about the
+    /// same login (RF-09).
     pub async fn refresh(
         &self,
         refresh_token: &Secret<String>,
+        target: Option<&TokenTarget>,
         expected: &RefreshExpectation,
     ) -> Result<TokenSet, OidcError> {
         let metadata = self.ready().await?;
-        let form = |client: Client<'_>| token_request::refresh(client, refresh_token);
+        let form = |client: Client<'_>| token_request::refresh(client, refresh_token, target);
         let tokens = self.tokens(&metadata, form).await?;
         if let Some(id_token) = &tokens.id_token {
             let claims = self.verified(&metadata, id_token, &tokens.access_token).await?;

@@ -29,7 +29,13 @@ pub(super) fn made(
     for (name, value) in parameters {
         // RFC 9101 §4: numbers are numbers.
         let number = (name == "max_age").then(|| value.parse::<u64>().ok()).flatten();
-        claims.insert(name.clone(), number.map_or_else(|| json!(value), |number| json!(number)));
+        let value = number.map_or_else(|| json!(value), |number| json!(number));
+        // RFC 8707 §2.1: several of one name are a list.
+        match claims.get_mut(name) {
+            None => drop(claims.insert(name.clone(), value)),
+            Some(Value::Array(values)) => values.push(value),
+            Some(first) => *first = json!([first.take(), value]),
+        }
     }
     let starts = now.0.saturating_sub(DATED_BACK);
     for (name, value) in [

@@ -30,6 +30,7 @@ pub(super) fn provider_config(issuer: &str) -> ProviderConfig {
         response_mode: ResponseMode::Query,
         introspection: IntrospectionForm::Jwt,
         scopes: vec!["openid".to_owned(), "sales".to_owned()],
+        resources: Vec::new(),
         discovery_url: None,
         endpoints: EndpointOverrides::default(),
         ca_file: None,
@@ -79,7 +80,7 @@ fn a_provider_and_its_futures_can_move_between_threads() {
     };
     is_send(&provider.exchange(exchange));
     let expected = RefreshExpectation { sub: "s".to_owned(), nonce: None, auth_time: None };
-    is_send(&provider.refresh(&verifier, &expected));
+    is_send(&provider.refresh(&verifier, None, &expected));
     is_send(&provider.revoke(&verifier, "refresh_token"));
     is_send(&provider.end_session_url(None, "r", "p", "s"));
     is_send(&provider.check_response_iss(None));

@@ -30,20 +30,34 @@ pub(super) fn code(
     redirect_uri: &str,
     verifier: &Secret<String>,
 ) -> Form {
-    form(
-        client,
-        &[
-            ("grant_type", "authorization_code"),
-            ("code", code),
-            ("redirect_uri", redirect_uri),
-            ("code_verifier", verifier.expose()),
-        ],
-    )
+    let mut fields = vec![
+        ("grant_type", "authorization_code"),
+        ("code", code),
+        ("redirect_uri", redirect_uri),
+        ("code_verifier", verifier.expose()),
+    ];
+    fields.extend(own_resource(client.config));
+    form(client, &fields)
 }
 
-/// Refreshes. No `scope`: the grant's own stays, nothing wider is asked for (RF-10).
-pub(super) fn refresh(client: Client<'_>, token: &Secret<String>) -> Form {
-    form(client, &[("grant_type", "refresh_token"), ("refresh_token", token.expose())])
+/// Refreshes. Without a target there is no `scope`: the grant's own stays, nothing wider is asked for (RF-10).
+pub(super) fn refresh(
+    client: Client<'_>,
+    token: &Secret<String>,
+    target: Option<&TokenTarget>,
+) -> Form {
+    let scope = target.map(|target| target.scopes.join(" ")).unwrap_or_default();
+    let mut fields = vec![("grant_type", "refresh_token"), ("refresh_token", token.expose())];
+    match target {
+        Some(target) => fields.extend(aim(target, &scope)),
+        None => fields.extend(own_resource(client.config)),
+    }
+    form(client, &fields)
+}
+
+/// The first resource of the grant: whom the login's own access token is for (RFC 8707 §2.2). One for all would be good at each of them.
+fn own_resource(config: &ProviderConfig) -> Option<(&str, &str)> {
+    config.resources.first().map(|resource| ("resource", resource.as_str()))
 }
 
 /// Revokes `token`; `hint` is `refresh_token` or `access_token`.
@@ -173,7 +187,8 @@ mod tests {
     fn post_authentication_sends_the_secret_in_the_form_and_a_refresh_asks_for_no_scope() {
         let mut config = provider_config("https://op.example.com");
         config.auth_method = ClientAuthMethod::ClientSecretPost;
-        let form = refresh(Client { config: &config, assertion: None }, &Secret::from("r/t+"));
+        let form =
+            refresh(Client { config: &config, assertion: None }, &Secret::from("r/t+"), None);
         assert!(form.authorization.is_none());
         let own = |(n, v): (&str, &str)| (n.to_owned(), v.to_owned());
         assert_eq!(
@@ -193,7 +208,11 @@ mod tests {
         let config = provider_config("https://op.example.com");
         let form = format!(
             "{:?}",
-            refresh(Client { config: &config, assertion: None }, &Secret::from("token-value"))
+            refresh(
+                Client { config: &config, assertion: None },
+                &Secret::from("token-value"),
+                None
+            )
         );
         assert!(!form.contains("token-value") && !form.contains("Basic"), "{form}");
     }

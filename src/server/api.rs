@@ -80,9 +80,10 @@ async fn through(
             let dpop = app.providers.first().provider.dpop();
             api.forward((token.token.as_ref(), dpop), body).await.map(|sent| sent.response)
         }
-        TokenSource::Login | TokenSource::Exchange | TokenSource::Introspect => {
-            api.with_login_token(body).await
-        }
+        TokenSource::Login
+        | TokenSource::Resource
+        | TokenSource::Exchange
+        | TokenSource::Introspect => api.with_login_token(body).await,
     }
 }
 
@@ -128,7 +129,7 @@ impl Api<'_> {
             }
             Freshness::Fresh | Freshness::Early => {
                 let sent = self.send(record, &mut body).await;
-                self.settle((sent, record.generation), &session, None, body).await
+                self.settle((sent, record.access_generation()), &session, None, body).await
             }
             Freshness::Ended => Box::pin(self.after_refresh(&session, body)).await,
         }
@@ -166,7 +167,7 @@ impl Api<'_> {
             let next = timeout(HEAD_WAITS, refresh).await.ok().and_then(Result::ok);
             let newest = next.as_deref().unwrap_or(record);
             let sent = self.send(newest, &mut body).await;
-            return self.settle((sent, newest.generation), session, next, body).await;
+            return self.settle((sent, newest.access_generation()), session, next, body).await;
         }
         let sent = self.send(record, &mut body);
         let (sent, next) = match select(pin!(sent), pin!(refresh)).await {
@@ -175,7 +176,7 @@ impl Api<'_> {
             }
             Either::Right((next, sent)) => (sent.await, next.ok()),
         };
-        self.settle((sent, record.generation), session, next, body).await
+        self.settle((sent, record.access_generation()), session, next, body).await
     }
 
     /// Calls with the next generation's token: this one's has ended.
@@ -189,7 +190,7 @@ impl Api<'_> {
             Ok(()) => self.send(&next, &mut body).await,
             Err(refused) => Err(refused),
         };
-        self.settle((sent, next.generation), session, Some(next), body).await
+        self.settle((sent, next.access_generation()), session, Some(next), body).await
     }
 
     /// The answer for the browser, to a call that went out with the token of a generation. When the upstream refuses that
@@ -212,7 +213,7 @@ impl Api<'_> {
         };
         let next = match next {
             // What was just fetched is refused as well: the API's own answer.
-            Some(next) if next.generation <= used => {
+            Some(next) if next.access_generation() <= used => {
                 self.fresh_was_refused(session);
                 return self.finish(Ok(sent.response), session, Some(next)).await;
             }
@@ -265,7 +266,7 @@ impl Api<'_> {
         let (call, app, config) = (self.call, self.app, self.route.config());
         let mut other = None;
         if config.token != TokenSource::Login {
-            other = Box::pin(tokens_of_apis::of_session(app, config, record)).await?;
+            other = Box::pin(tokens_of_apis::of_session(app, config, record, call)).await?;
             if other.is_none() {
                 // Nothing of it is gone.
                 body.may_repeat = true;
@@ -366,7 +367,9 @@ impl Api<'_> {
         session: &OpenSession,
         next: Option<Refreshed>,
     ) -> Result<HttpResponse, Refused> {
-        let lines = match next {
+        let cuts = self.route.config().token == TokenSource::Resource;
+        let rotated = || cuts.then(|| self.app.sessions.rotated(&session.record)).flatten();
+        let lines = match next.or_else(rotated) {
             Some(next) => {
                 // The call is done either way: a session that ends here shows at the next one.
                 Box::pin(self.app.sessions.reseal(&next, self.call))
@@ -380,7 +383,10 @@ impl Api<'_> {
                 set_cookies(&mut response, lines);
                 Ok(response)
             }
-            Err((problem, _)) => Err((problem, lines)),
+            // Cookies of a session that has just ended are cleared.
+            Err((problem, cleared)) => {
+                Err((problem, if cleared.is_empty() { lines } else { cleared }))
+            }
         }
     }
 }

@@ -304,7 +304,7 @@ fn sessions(app: &str, config: SessionConfig, parts: (&Common, &Shared, Option<&
         cookies: Arc::clone(&common.cookies),
         keeping: Arc::clone(&common.keeping),
         deny: Arc::clone(&common.deny),
-        refresher: refresher(app, config.idle_timeout, common, (shared, before)),
+        refresher: Arc::new(refresher(app, config.idle_timeout, common, (shared, before))),
         refused: common.memory.refused.clone(),
         api_tokens: common.memory.api_tokens.clone(),
         revocations: Arc::clone(&common.revocations),

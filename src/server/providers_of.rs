@@ -40,6 +40,7 @@ fn learning(
         id: config.id.clone(),
         registration: Registration::of(&config.issuer, &config.client_id),
         issuer: config.issuer.clone(),
+        cuts_tokens: !config.resources.is_empty(),
         is_offline: config.scopes.iter().any(|scope| scope == "offline_access"),
         provider: Arc::new(provider),
         backoff: Arc::default(),

@@ -11,6 +11,7 @@ use super::app::App;
 use super::routes::{Refused, refused};
 use crate::config::{RouteConfig, TokenSource};
 use crate::edge::{Code, Problem};
+use crate::endpoints::Call;
 use crate::oidc::{ApiToken, OidcError};
 use crate::proxy::Forwarded;
 use crate::session::SessionRecord;
@@ -22,9 +23,10 @@ pub async fn of_session(
     app: &App,
     config: &RouteConfig,
     record: &SessionRecord,
+    call: &Call<'_>,
 ) -> Result<Option<Arc<ApiToken>>, Refused> {
-    let session = record.session_id.as_bytes();
-    let caller = Caller { session, access_token: &record.access_token };
+    let refresher = &app.sessions.refresher;
+    let caller = Caller { record, refresher, request_id: call.request_id };
     let asked = app.providers.of(record.registration);
     // That of a provider that is gone is not looked at this far.
     let Some(asked) = asked else { return Ok(None) };
@@ -32,7 +34,10 @@ pub async fn of_session(
         Ok(token) => token,
         Err(NoToken::Subject) => return Ok(None),
         Err(NoToken::Unavailable(_)) => return Err(unavailable()),
-        Err(NoToken::Refused(_)) => return Err(refused(Problem::new(Code::ApiTokenRefused))),
+        Err(NoToken::Refused(_) | NoToken::NoRefreshToken) => {
+            return Err(refused(Problem::new(Code::ApiTokenRefused)));
+        }
+        Err(NoToken::Ended) => return Err(app.sessions.grant_is_gone(record, call.jar)),
     };
     // What the server says of the login's token now counts, not what it said at the login. An exchanged one is another token, with
     // the scopes of its API.
@@ -51,7 +56,9 @@ pub async fn of_session(
 pub async fn own(app: &App, config: &RouteConfig) -> Result<Arc<ApiToken>, Refused> {
     fetched(app, app.providers.first(), config, None).await.map_err(|why| match why {
         NoToken::Unavailable(_) => unavailable(),
-        NoToken::Subject | NoToken::Refused(_) => refused(Problem::new(Code::ApiTokenRefused)),
+        NoToken::Subject | NoToken::Refused(_) | NoToken::Ended | NoToken::NoRefreshToken => {
+            refused(Problem::new(Code::ApiTokenRefused))
+        }
     })
 }
 

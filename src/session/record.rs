@@ -30,7 +30,7 @@ pub struct SessionRecord {
     /// Whose tokens these are. Not among the sealed bytes: it is what the seal itself is bound to.
     pub registration: Registration,
     pub session_id: SessionId,
-    /// 1 at login, one more at every refresh.
+    /// 1 at login, one more whenever a token of it is replaced.
     pub generation: u32,
     /// The user at the issuer (`sub`).
     pub subject: String,
@@ -64,6 +64,8 @@ const REFRESH_ENDS: u16 = 3;
 const RULED: u16 = 4;
 /// The tag of the thumbprint of the key that the access token is bound to, where it is.
 const BOUND_TO: u16 = 5;
+/// The tag of the generation that the access token came with, four bytes, where that is an earlier one.
+const ACCESS_GENERATION: u16 = 6;
 
 impl SessionRecord {
     /// Remembers the nonce of the login.
@@ -93,6 +95,21 @@ impl SessionRecord {
     pub fn set_refresh_ends(&mut self, ends: Option<Timestamp>) {
         self.extensions.retain(|(tag, _)| *tag != REFRESH_ENDS);
         self.extensions.extend(ends.map(|ends| (REFRESH_ENDS, ends.0.to_be_bytes().to_vec())));
+    }
+
+    /// The generation that the access token came with: later ones may have brought another refresh token only.
+    pub fn access_generation(&self) -> u32 {
+        let kept = self.extensions.iter().find(|(known, _)| *known == ACCESS_GENERATION);
+        let kept = kept.and_then(|(_, bytes)| bytes.as_slice().try_into().ok());
+        kept.map_or(self.generation, u32::from_be_bytes)
+    }
+
+    /// Remembers the generation that the access token came with.
+    pub fn set_access_generation(&mut self, generation: u32) {
+        self.extensions.retain(|(tag, _)| *tag != ACCESS_GENERATION);
+        if generation != self.generation {
+            self.extensions.push((ACCESS_GENERATION, generation.to_be_bytes().to_vec()));
+        }
     }
 
     /// The thumbprint of the key that the access token is bound to; `None` for one of bearers (RFC 9449 §6).

@@ -18,6 +18,8 @@ pub enum RefreshResult {
     Shared,
     /// The authorization server was not asked: it has failed too often just before.
     HeldBack,
+    /// The authorization server does not give a token for an API; the session goes on.
+    ApiRefused,
     Unavailable,
     Ended,
 }

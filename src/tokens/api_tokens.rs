@@ -9,11 +9,12 @@ use sha2::{Digest as _, Sha256};
 
 use super::flight::{Flights, landed};
 use super::providers::OneProvider;
+use super::refresh::{RefreshFailure, Refresher};
 use crate::clock::{Clock, Timestamp};
 use crate::config::{TokenSource, TokenTarget};
-use crate::oidc::{ApiToken, OidcError, Provider};
+use crate::oidc::{ApiToken, OidcError};
 use crate::secret::Secret;
-use crate::session::Registration;
+use crate::session::{Registration, SessionRecord};
 use crate::telemetry::{ApiTokenResult, Metrics};
 
 /// A token that ends sooner than this is not used any more: it must arrive alive.
@@ -25,12 +26,32 @@ const OUTAGE_FOR: Duration = Duration::from_secs(2);
 /// Why there is no token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoToken {
+    /// The grant that it was to be cut from is gone: the session has ended.
+    Ended,
+    /// The session has no refresh token to cut it from the grant with.
+    NoRefreshToken,
     /// The authorization server does not take the login's access token any more: the next one may serve.
     Subject,
     /// It gives none, or one that cannot be used.
     Refused(OidcError),
     /// It cannot be asked at the moment.
     Unavailable(OidcError),
+}
+
+impl NoToken {
+    fn of(error: OidcError) -> Self {
+        if error.is_unavailable() { Self::Unavailable(error) } else { Self::Refused(error) }
+    }
+}
+
+impl From<RefreshFailure> for NoToken {
+    fn from(failure: RefreshFailure) -> Self {
+        match failure {
+            RefreshFailure::Ended => Self::Ended,
+            RefreshFailure::NoRefreshToken => Self::NoRefreshToken,
+            RefreshFailure::Unavailable => Self::Unavailable(OidcError::TokenUnavailable),
+        }
+    }
 }
 
 /// One that was fetched, or why not.
@@ -44,11 +65,12 @@ struct Kept {
     result: Result<Arc<ApiToken>, NoToken>,
 }
 
-/// Who calls, and with what.
+/// Who calls, and what asks for the session's tokens.
 #[derive(Clone, Copy)]
 pub struct Caller<'a> {
-    pub session: &'a [u8; 16],
-    pub access_token: &'a Secret<String>,
+    pub record: &'a SessionRecord,
+    pub refresher: &'a Arc<Refresher>,
+    pub request_id: &'a str,
 }
 
 /// The tokens of one app; clones share them.
@@ -76,18 +98,19 @@ impl ApiTokens {
         (source, target): (TokenSource, &TokenTarget),
         caller: Option<Caller<'_>>,
     ) -> Result<Arc<ApiToken>, NoToken> {
-        let (now, token) = (self.clock.now(), caller.map(|caller| caller.access_token));
+        let (now, token) = (self.clock.now(), caller.map(|caller| &caller.record.access_token));
         // A digest of a token costs more than all the rest of this.
         let serves = |kept: &Kept| kept.subject.as_deref() == token && now < kept.until;
         let bound_to = asked.provider.bound_to().unwrap_or_default();
-        let key = key((asked.registration, bound_to), (source, target), caller);
+        let session = caller.map(|caller| caller.record.session_id.as_bytes());
+        let key = key((asked.registration, bound_to), (source, target), session);
         let flight = self.flights.join_if(key, serves, || {
-            let (it, provider, target) =
-                (self.clone(), Arc::clone(&asked.provider), target.clone());
+            let (it, target) = (self.clone(), target.clone());
             let subject = token.cloned().map(Arc::new);
-            let session = caller.map(|caller| *caller.session);
+            let session = caller.map(|caller| *caller.record.session_id.as_bytes());
+            let fetch = fetch(asked, (key, source), target.clone(), caller);
             async move {
-                let result = it.fetch(&provider, source, &target, subject.as_deref()).await;
+                let result = it.counted(fetch.await);
                 let until = it.until(&result, target.most_kept);
                 Kept { subject, until, session, result: result.map(Arc::new) }
             }
@@ -102,37 +125,22 @@ impl ApiTokens {
         self.flights.forget(|kept| kept.session.as_ref() == Some(session));
     }
 
-    async fn fetch(
-        &self,
-        provider: &Provider,
-        source: TokenSource,
-        target: &TokenTarget,
-        subject: Option<&Secret<String>>,
-    ) -> Result<ApiToken, NoToken> {
-        let fetched = match (source, subject) {
-            (TokenSource::Client, _) => provider.client_token(target).await.map(Some),
-            (TokenSource::Introspect, Some(token)) => provider.introspect(token).await,
-            (TokenSource::Exchange, Some(token)) => {
-                provider.exchange_for(token, target).await.map(Some)
-            }
-            // The other sources have no need of this.
-            _ => Ok(None),
-        };
-        let result = match fetched {
-            Ok(Some(token)) => Ok(token),
-            Ok(None) => Err(NoToken::Subject),
-            Err(error) if error.is_invalid_grant() && subject.is_some() => Err(NoToken::Subject),
-            Err(error) if error.is_unavailable() => Err(NoToken::Unavailable(error)),
-            Err(error) => Err(NoToken::Refused(error)),
-        };
+    fn counted(&self, result: Result<ApiToken, NoToken>) -> Result<ApiToken, NoToken> {
         self.metrics.api_token(match &result {
             Ok(_) => ApiTokenResult::Ok,
-            Err(NoToken::Subject) => ApiTokenResult::Inactive,
+            Err(NoToken::Subject | NoToken::Ended) => ApiTokenResult::Inactive,
             Err(NoToken::Unavailable(_)) => ApiTokenResult::Unavailable,
-            Err(NoToken::Refused(_)) => ApiTokenResult::Refused,
+            Err(NoToken::Refused(_) | NoToken::NoRefreshToken) => ApiTokenResult::Refused,
         });
-        if let Err(NoToken::Refused(error) | NoToken::Unavailable(error)) = &result {
-            tracing::warn!(code = error.code(), "no token for an API: {error}");
+        match &result {
+            Err(NoToken::Refused(error) | NoToken::Unavailable(error)) => {
+                tracing::warn!(code = error.code(), "no token for an API: {error}");
+            }
+            Err(NoToken::NoRefreshToken) => {
+                let code = "no_refresh_token";
+                tracing::warn!(code, "no token for an API: the login came with no refresh token");
+            }
+            Ok(_) | Err(NoToken::Subject | NoToken::Ended) => {}
         }
         result
     }
@@ -151,13 +159,50 @@ impl ApiTokens {
     }
 }
 
+/// What asks for the token, once it is waited for.
+fn fetch(
+    asked: &OneProvider,
+    (key, source): ([u8; 32], TokenSource),
+    target: TokenTarget,
+    caller: Option<Caller<'_>>,
+) -> impl Future<Output = Result<ApiToken, NoToken>> + Send + use<> {
+    let provider = Arc::clone(&asked.provider);
+    let subject = caller.map(|caller| caller.record.access_token.clone());
+    let grant = caller.filter(|_| source == TokenSource::Resource).map(|caller| {
+        let Caller { record, refresher, request_id } = caller;
+        (record.clone(), Arc::clone(refresher), request_id.to_owned())
+    });
+    async move {
+        if let Some((record, refresher, request_id)) = grant {
+            let token = refresher.api_token(&record, (key, target), &request_id).await;
+            return token?.map_err(NoToken::of);
+        }
+        let fetched = match (source, &subject) {
+            (TokenSource::Client, _) => provider.client_token(&target).await.map(Some),
+            (TokenSource::Introspect, Some(token)) => provider.introspect(token).await,
+            (TokenSource::Exchange, Some(token)) => {
+                provider.exchange_for(token, &target).await.map(Some)
+            }
+            // The other sources have no need of this.
+            _ => Ok(None),
+        };
+        match fetched {
+            Ok(Some(token)) => Ok(token),
+            Ok(None) => Err(NoToken::Subject),
+            Err(error) if error.is_invalid_grant() && subject.is_some() => Err(NoToken::Subject),
+            Err(error) => Err(NoToken::of(error)),
+        }
+    }
+}
+
 /// Everything that makes a token one caller's, of one authorization server, bound to one key, for one API.
 fn key(
     (registration, bound_to): (Registration, &str),
     (source, target): (TokenSource, &TokenTarget),
-    caller: Option<Caller<'_>>,
+    session: Option<&[u8; 16]>,
 ) -> [u8; 32] {
     let source: &[u8] = match source {
+        TokenSource::Resource => b"resource",
         TokenSource::Exchange => b"exchange",
         TokenSource::Introspect => b"introspect",
         TokenSource::Client => b"client",
@@ -166,7 +211,7 @@ fn key(
     let scopes = target.scopes.join(" ");
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
     let (audience, resource) = (text(&target.audience), text(&target.resource));
-    let session: &[u8] = caller.map_or(&[], |caller| caller.session);
+    let session: &[u8] = session.map_or(&[], |session| session);
     let of = registration.as_bytes();
     let target = [audience.as_bytes(), resource.as_bytes(), scopes.as_bytes()];
     let parts = [of, bound_to.as_bytes(), source].into_iter().chain(target).chain([session]);
@@ -185,8 +230,6 @@ mod tests {
     // proves: PX-22
     #[test]
     fn whatever_makes_a_token_another_one_makes_another_key() {
-        let secret = Secret::from("token");
-        let caller = |session| Some(Caller { session, access_token: &secret });
         let (home, partner) =
             (Registration::of("https://a", "web"), Registration::of("https://b", "web"));
         let target =
@@ -198,16 +241,17 @@ mod tests {
             };
         let (one, exchange) = (target(Some("a"), None, &[]), TokenSource::Exchange);
         let keys = [
-            key((home, ""), (exchange, &one), caller(&[1; 16])),
-            key((home, "thumbprint"), (exchange, &one), caller(&[1; 16])),
-            key((partner, ""), (exchange, &one), caller(&[1; 16])),
-            key((home, ""), (exchange, &one), caller(&[2; 16])),
+            key((home, ""), (exchange, &one), Some(&[1; 16])),
+            key((home, "thumbprint"), (exchange, &one), Some(&[1; 16])),
+            key((partner, ""), (exchange, &one), Some(&[1; 16])),
+            key((home, ""), (exchange, &one), Some(&[2; 16])),
             key((home, ""), (TokenSource::Client, &one), None),
             key((partner, ""), (TokenSource::Client, &one), None),
-            key((home, ""), (TokenSource::Introspect, &one), caller(&[1; 16])),
-            key((home, ""), (exchange, &target(None, Some("a"), &[])), caller(&[1; 16])),
-            key((home, ""), (exchange, &target(None, None, &["a"])), caller(&[1; 16])),
-            key((home, ""), (exchange, &target(Some("a"), None, &["b"])), caller(&[1; 16])),
+            key((home, ""), (TokenSource::Introspect, &one), Some(&[1; 16])),
+            key((home, ""), (TokenSource::Resource, &one), Some(&[1; 16])),
+            key((home, ""), (exchange, &target(None, Some("a"), &[])), Some(&[1; 16])),
+            key((home, ""), (exchange, &target(None, None, &["a"])), Some(&[1; 16])),
+            key((home, ""), (exchange, &target(Some("a"), None, &["b"])), Some(&[1; 16])),
         ];
         let distinct: std::collections::HashSet<[u8; 32]> = keys.into_iter().collect();
         assert_eq!(distinct.len(), keys.len());

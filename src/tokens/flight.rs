@@ -72,6 +72,19 @@ impl<T: Clone + Send + Sync + 'static> Flights<T> {
     where
         F: Future<Output = T> + Send + 'static,
     {
+        self.join_after(key, serves, |_| work())
+    }
+
+    /// The same; the work gets the result that it replaces, if one was kept: nothing can come in between.
+    pub fn join_after<F>(
+        &self,
+        key: Key,
+        serves: impl Fn(&T) -> bool,
+        work: impl FnOnce(Option<T>) -> F,
+    ) -> Option<watch::Receiver<Option<T>>>
+    where
+        F: Future<Output = T> + Send + 'static,
+    {
         let now = self.clock.now();
         let mut entries = self.lock();
         let known = entries.by_key.get(&key).filter(|entry| entry.is_useful(now, serves));
@@ -85,10 +98,12 @@ impl<T: Clone + Send + Sync + 'static> Flights<T> {
                 return None;
             }
         }
+        let before = entries.by_key.get(&key).filter(|entry| entry.forget_at > now);
+        let before = before.and_then(|entry| entry.result.borrow().clone());
         let (done, result) = watch::channel(None);
         let forget_at = now.plus(self.keep);
         entries.by_key.insert(key, Entry { result: result.clone(), forget_at });
-        let work = work();
+        let work = work(before);
         self.control.spawn(async move {
             let outcome = work.await;
             done.send_replace(Some(outcome));

@@ -6,6 +6,7 @@ mod decide;
 mod flight;
 mod providers;
 mod refresh;
+mod refresh_call;
 mod refused;
 mod revocations;
 mod shared;

@@ -17,6 +17,8 @@ pub struct OneProvider {
     pub issuer: String,
     /// Its refresh tokens outlive its own sessions (`offline_access`).
     pub is_offline: bool,
+    /// Its grants are for several APIs, whose tokens are cut from them by refreshing.
+    pub cuts_tokens: bool,
     pub provider: Arc<Provider>,
     /// Holds refreshes back while it fails.
     pub backoff: Arc<Backoff>,

@@ -1,27 +1,27 @@
-//! Refreshes a session's tokens: one call per refresh token however many requests want it.
-//! Only `invalid_grant`, or a refreshed ID token that fails its checks, ends a session; an outage never does.
+//! Refreshes a session's tokens: one call per refresh token however many requests want it, and one at a time whatever for. An outage
+//! never ends a session.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
-use tokio::time::Instant;
 
 use super::flight::{Flights, landed};
-use super::providers::Providers;
+use super::providers::{OneProvider, Providers};
+use super::refresh_call::{self, Fetched, ForApi, Purpose};
 use super::shared::{SharedRefreshes, digest};
-use crate::audit::{self, Event};
 use crate::clock::{Clock, Timestamp};
-use crate::oidc::{IdTokenFault, OidcError, Provider, RefreshExpectation};
+use crate::config::TokenTarget;
 use crate::session::SessionRecord;
 use crate::store::SessionNews;
 use crate::telemetry::{Metrics, RefreshResult};
 
 /// How long a generation that reached the browser is still given to requests that were sent before it did.
 const STRAGGLERS: Duration = Duration::from_secs(120);
-/// Work of somebody else that does not help is waited for this often, then the request is told to try later.
-const TRIES: usize = 3;
+/// Work of somebody else that does not help, e.g. a token for another API, is waited for this often, then the request is told to
+/// try later.
+const MOST_TURNS: usize = 32;
 
 /// A store that has lost its data may be away once more.
 const RESTORE_TRIES: u32 = 20;
@@ -52,7 +52,10 @@ pub enum RefreshFailure {
 #[derive(Clone)]
 struct Outcome {
     from: Refreshed,
+    /// The newest generation.
     result: Result<Refreshed, RefreshFailure>,
+    /// The token for an API, by its name, where the refresh was for one.
+    api: Option<([u8; 32], ForApi)>,
     at: Timestamp,
 }
 
@@ -66,15 +69,27 @@ impl Outcome {
         }
     }
 
-    /// Whether it answers a request that wants the successor of `generation`. An outage answers those who waited, and
-    /// whoever comes within the pause after it.
-    fn serves(&self, generation: u32, now: Timestamp) -> bool {
+    /// Whether it answers a request that wants an access token after that of `record`: a newer generation may have the same one.
+    fn serves(&self, record: &SessionRecord, now: Timestamp) -> bool {
         match &self.result {
-            Ok(next) => next.generation > generation,
-            Err(RefreshFailure::Ended) => self.from.generation >= generation,
+            Ok(next) => is_newer(next, record),
+            Err(_) => self.is_failure_of(record, now),
+        }
+    }
+
+    /// An outage answers those who waited, and whoever comes within the pause after it.
+    fn is_failure_of(&self, record: &SessionRecord, now: Timestamp) -> bool {
+        match &self.result {
+            Ok(_) => false,
+            Err(RefreshFailure::Ended) => self.from.generation >= record.generation,
             Err(_) => self.at.plus(PAUSE) > now,
         }
     }
+}
+
+/// Whether the access token of `next` is a later one than that of `record`.
+fn is_newer(next: &SessionRecord, record: &SessionRecord) -> bool {
+    next.access_generation() > record.access_generation()
 }
 
 /// Refreshes sessions of one app.
@@ -130,69 +145,86 @@ impl Refresher {
         self
     }
 
-    /// The generation after `record`. Dropping the future does not stop the token call.
+    /// A generation with an access token after that of `record`. Dropping the future does not stop the token call.
     pub async fn refresh(
         &self,
         record: &SessionRecord,
         request_id: &str,
     ) -> Result<Refreshed, RefreshFailure> {
+        let newest = self.newest(record);
         // A page that was closed during a refresh comes back with the generation before: its refresh token is used up.
-        let base = match self.newest(record) {
-            Some(newer) if newer.generation > record.generation => {
-                if newer.access_expires > self.clock.now() {
-                    return Ok(newer);
-                }
-                newer
-            }
-            _ => Arc::new(record.clone()),
-        };
-        if base.refresh_token.is_none() {
+        if let Some(newer) = newest.as_ref().filter(|newer| is_newer(newer, record))
+            && newer.access_expires > self.clock.now()
+        {
+            return Ok(Arc::clone(newer));
+        }
+        if newest.as_deref().unwrap_or(record).refresh_token.is_none() {
             return Err(RefreshFailure::NoRefreshToken);
         }
-        // Its tokens are for no other one.
-        let asked = self.providers.of(base.registration).ok_or(RefreshFailure::Unavailable)?;
-        for _ in 0..TRIES {
+        let wants = newest.filter(|newest| is_newer(newest, record));
+        let wants = wants.unwrap_or_else(|| Arc::new(record.clone()));
+        for _ in 0..MOST_TURNS {
             let now = self.clock.now();
-            let serves = |outcome: &Outcome| outcome.serves(base.generation, now);
-            let work = || {
-                let (asked, metrics) = (Arc::clone(asked), self.metrics.clone());
-                let (from, clock) = (Arc::clone(&base), self.clock.clone());
-                let (news, shared) = (Arc::clone(&self.news), self.shared.clone());
-                let request_id = request_id.to_owned();
-                async move {
-                    let (provider, backoff) = (&asked.provider, &asked.backoff);
-                    let fetch = async |from: Refreshed| {
-                        let record = SessionRecord::clone(&from);
-                        if !backoff.may_ask(clock.now()) {
-                            metrics.refresh(RefreshResult::HeldBack);
-                            return Err(RefreshFailure::Unavailable);
-                        }
-                        let result = fetch(provider, record, &clock, &metrics, &request_id).await;
-                        match result {
-                            Err(RefreshFailure::Unavailable) => backoff.fails(clock.now()),
-                            _ => backoff.works(),
-                        }
-                        result
-                    };
-                    let result = match &shared {
-                        Some(shared) => shared.next(Arc::clone(&from), fetch).await,
-                        None => fetch(Arc::clone(&from)).await,
-                    };
-                    if let Ok(next) = &result {
-                        news.refreshed(next.session_id.as_bytes(), next.access_expires);
-                    }
-                    Outcome { from, result, at: clock.now() }
-                }
-            };
-            let flight = self.flights.join_if(digest(&base), serves, work);
-            let outcome = landed(flight.ok_or(RefreshFailure::Unavailable)?).await;
-            match outcome {
-                Some(outcome) if outcome.serves(base.generation, now) => return outcome.result,
-                Some(Outcome { result: Ok(_), .. }) => {}
-                _ => return Err(RefreshFailure::Unavailable),
+            let serves = |outcome: &Outcome| outcome.serves(&wants, now);
+            let outcome = self.turn(record, &Purpose::Login, serves, request_id).await?;
+            if outcome.serves(&wants, now) {
+                return outcome.result;
+            }
+            outcome.result.map_err(|_| RefreshFailure::Unavailable)?;
+        }
+        Err(RefreshFailure::Unavailable)
+    }
+
+    /// A token for the API of `target`, called `name` among those of the session of `record`, cut from its grant. It takes its turn
+    /// among the refreshes of the session: a server may give out a new refresh token with it.
+    pub(super) async fn api_token(
+        &self,
+        record: &SessionRecord,
+        (name, target): ([u8; 32], TokenTarget),
+        request_id: &str,
+    ) -> Result<ForApi, RefreshFailure> {
+        let purpose = Purpose::Api(name, Arc::new(target));
+        for _ in 0..MOST_TURNS {
+            let now = self.clock.now();
+            let serves = |outcome: &Outcome| outcome.is_failure_of(record, now);
+            let outcome = self.turn(record, &purpose, serves, request_id).await?;
+            outcome.result?;
+            // That of somebody else is waited for, it is not ours.
+            if let Some((_, token)) = outcome.api.filter(|(known, _)| *known == name) {
+                return Ok(token);
             }
         }
         Err(RefreshFailure::Unavailable)
+    }
+
+    /// What comes of the next refresh of the session of `record`: one that runs, whatever it is for; a kept one that `serves`; or
+    /// one for this `purpose`, from the newest generation that is known.
+    async fn turn(
+        &self,
+        record: &SessionRecord,
+        purpose: &Purpose,
+        serves: impl Fn(&Outcome) -> bool,
+        request_id: &str,
+    ) -> Result<Outcome, RefreshFailure> {
+        // Its tokens are for no other one.
+        let asked = self.providers.of(record.registration).ok_or(RefreshFailure::Unavailable)?;
+        let work = |before: Option<Outcome>| {
+            let newest = before.as_ref().and_then(Outcome::newest);
+            let newest = newest.filter(|newest| newest.generation > record.generation).cloned();
+            let turn = Turn {
+                asked: Arc::clone(asked),
+                purpose: purpose.clone(),
+                shared: self.shared.clone(),
+                news: Arc::clone(&self.news),
+                clock: self.clock.clone(),
+                metrics: self.metrics.clone(),
+                request_id: request_id.to_owned(),
+            };
+            turn.taken(newest.unwrap_or_else(|| Arc::new(record.clone())))
+        };
+        let flight = self.flights.join_after(digest(record), serves, work);
+        let landed = landed(flight.ok_or(RefreshFailure::Unavailable)?).await;
+        landed.ok_or(RefreshFailure::Unavailable)
     }
 
     /// The newest generation of the session of `record`, if the browser may not have it yet; `None` as well while it is
@@ -245,6 +277,63 @@ impl Refresher {
     }
 }
 
+/// One refresh, with all that it needs after whoever wanted it has gone.
+struct Turn {
+    asked: Arc<OneProvider>,
+    purpose: Purpose,
+    shared: Option<Arc<SharedRefreshes>>,
+    news: Arc<SessionNews>,
+    clock: Clock,
+    metrics: Metrics,
+    request_id: String,
+}
+
+impl Turn {
+    async fn taken(self, from: Refreshed) -> Outcome {
+        let mut api = None;
+        let mut fetch = async |from: Refreshed| {
+            let fetched = self.fetch(from).await?;
+            api = fetched.api;
+            Ok(fetched.next)
+        };
+        let result = match &self.shared {
+            Some(shared) => {
+                // Another instance keeps the token that it has fetched for an API to itself.
+                let is_login = matches!(self.purpose, Purpose::Login);
+                let is_enough = |newer: &SessionRecord| {
+                    is_login && is_newer(newer, &from) && newer.access_expires > self.clock.now()
+                };
+                shared.next(Arc::clone(&from), is_enough, fetch).await
+            }
+            None => fetch(Arc::clone(&from)).await,
+        };
+        if let Some(next) = result.as_ref().ok().filter(|next| is_newer(next, &from)) {
+            self.news.refreshed(next.session_id.as_bytes(), next.access_expires);
+        }
+        let name = match &self.purpose {
+            Purpose::Api(name, _) => Some(*name),
+            Purpose::Login => None,
+        };
+        Outcome { from, result, api: name.zip(api), at: self.clock.now() }
+    }
+
+    async fn fetch(&self, from: Refreshed) -> Result<Fetched, RefreshFailure> {
+        let (provider, backoff) = (&self.asked.provider, &self.asked.backoff);
+        if !backoff.may_ask(self.clock.now()) {
+            self.metrics.refresh(RefreshResult::HeldBack);
+            return Err(RefreshFailure::Unavailable);
+        }
+        let by = (&self.clock, &self.metrics);
+        let fetched =
+            refresh_call::fetch(provider, from, &self.purpose, by, &self.request_id).await;
+        match fetched {
+            Err(RefreshFailure::Unavailable) => backoff.fails(self.clock.now()),
+            _ => backoff.works(),
+        }
+        fetched
+    }
+}
+
 /// Stores what this process has refreshed once more whenever the store has lost its data. Ends with the store.
 async fn restore(shared: Arc<SharedRefreshes>, flights: Flights<Outcome>) {
     let mut losses = shared.store.losses();
@@ -256,74 +345,4 @@ async fn restore(shared: Arc<SharedRefreshes>, flights: Flights<Outcome>) {
             }
         }
     }
-}
-
-async fn fetch(
-    provider: &Provider,
-    mut record: SessionRecord,
-    clock: &Clock,
-    metrics: &Metrics,
-    request_id: &str,
-) -> Result<Refreshed, RefreshFailure> {
-    let Some(token) = record.refresh_token.clone() else {
-        return Err(RefreshFailure::NoRefreshToken);
-    };
-    let expected = RefreshExpectation {
-        sub: record.subject.clone(),
-        nonce: record.nonce(),
-        auth_time: record.auth_time,
-    };
-    let session = *record.session_id.as_bytes();
-    // RF-08: what the server has said of the refresh token's end is not tried out.
-    if record.refresh_ends().is_some_and(|ends| ends <= clock.now()) {
-        metrics.refresh(RefreshResult::Ended);
-        let code = "refresh_token_ended";
-        audit::record(
-            &Event::RefreshFailed { session: &session, code, session_ended: true },
-            request_id,
-        );
-        return Err(RefreshFailure::Ended);
-    }
-    let asked = Instant::now();
-    let answer = provider.refresh(&token, &expected).await;
-    metrics.refresh_took(asked.elapsed().as_secs_f64());
-    match answer {
-        Ok(tokens) => {
-            record.generation = record.generation.saturating_add(1);
-            record.sealed_at = clock.now();
-            record.access_token = tokens.access_token;
-            record.access_expires = tokens.expires_at;
-            record.set_bound_to(tokens.bound_to);
-            // RF-02: no new refresh token means that the old one goes on.
-            if tokens.refresh_token.is_some() || tokens.refresh_ends.is_some() {
-                record.set_refresh_ends(tokens.refresh_ends);
-            }
-            record.refresh_token = tokens.refresh_token.or(Some(token));
-            // RFC 6749 §6: no word on the scope means that it is as before.
-            record.scope = tokens.scope.or(record.scope);
-            record.id_token = tokens.id_token;
-            metrics.refresh(RefreshResult::Succeeded);
-            let generation = record.generation;
-            audit::record(&Event::RefreshSucceeded { session: &session, generation }, request_id);
-            Ok(Arc::new(record))
-        }
-        Err(error) => {
-            let ended = ends_session(error);
-            metrics.refresh(if ended { RefreshResult::Ended } else { RefreshResult::Unavailable });
-            let failed = Event::RefreshFailed {
-                session: &session,
-                code: error.code(),
-                session_ended: ended,
-            };
-            audit::record(&failed, request_id);
-            Err(if ended { RefreshFailure::Ended } else { RefreshFailure::Unavailable })
-        }
-    }
-}
-
-/// RF-05: only a verdict on the grant ends the session. RF-09: a refreshed ID token that fails its checks is one, but
-/// for a key that is not published yet: that passes.
-fn ends_session(error: OidcError) -> bool {
-    let unknown_key = error == OidcError::IdToken(IdTokenFault::Key);
-    error.is_invalid_grant() || (matches!(error, OidcError::IdToken(_)) && !unknown_key)
 }

@@ -39,10 +39,12 @@ pub struct SharedRefreshes {
 }
 
 impl SharedRefreshes {
-    /// The generation after `from`: another instance's, or what `fetch` gets from the authorization server.
+    /// The generation after `from`: another instance's that `is_enough`, or what `fetch` gets from the authorization server with the
+    /// newest of all instances; that may be the same again.
     pub async fn next<F>(
         self: &Arc<Self>,
         from: Refreshed,
+        is_enough: impl Fn(&SessionRecord) -> bool,
         fetch: impl FnOnce(Refreshed) -> F,
     ) -> Result<Refreshed, RefreshFailure>
     where
@@ -57,7 +59,7 @@ impl SharedRefreshes {
                 Ok(Begun::Newer(stored)) => {
                     // Under a key that is still unknown here: a rollout. Somebody who has it can use it.
                     let newer = self.open(&stored, &base).ok_or(RefreshFailure::Unavailable)?;
-                    if newer.access_expires > self.clock.now() {
+                    if is_enough(&newer) {
                         self.metrics.refresh(RefreshResult::Shared);
                         return Ok(newer);
                     }
@@ -117,6 +119,10 @@ impl SharedRefreshes {
         F: Future<Output = Result<Refreshed, RefreshFailure>>,
     {
         match holding(&lease, fetch(Arc::clone(&base))).await {
+            Ok(next) if next.generation == base.generation => {
+                release(&lease, Duration::ZERO).await;
+                Ok(next)
+            }
             Ok(next) => {
                 self.keep(lease, &next).await;
                 Ok(next)

@@ -31,6 +31,8 @@ const settings = {
   // A resource indicator: access tokens become JWTs for this audience. null: opaque tokens.
   resource: null,
   resource_scope: 'sales',
+  // Resource indicators that clients may ask for; an access token is for one of them, which must be named.
+  resources: [],
   // Seconds.
   access_token_ttl: 300,
   id_token_ttl: 3600,
@@ -69,15 +71,15 @@ function account(_ctx, id) {
 }
 
 function resourceIndicators() {
-  if (!settings.resource) return { enabled: false };
+  if (!settings.resource && !settings.resources.length) return { enabled: false };
   return {
     enabled: true,
     // A client that names no resource gets tokens for this one, at login and at refresh.
-    defaultResource: () => settings.resource,
-    useGrantedResource: () => true,
-    getResourceServerInfo: () => ({
+    defaultResource: () => settings.resource ?? undefined,
+    useGrantedResource: () => Boolean(settings.resource),
+    getResourceServerInfo: (_ctx, indicator) => ({
       scope: settings.resource_scope,
-      audience: settings.resource,
+      audience: settings.resource ?? indicator,
       accessTokenFormat: 'jwt',
       accessTokenTTL: settings.access_token_ttl,
       jwt: { sign: { alg: settings.fapi2 ? 'PS256' : 'RS256' } },

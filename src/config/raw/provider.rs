@@ -81,6 +81,10 @@ pub struct RawProvider {
     pub introspection: IntrospectionForm,
     /// Scopes of the authorization request; `openid` must be among them.
     pub scopes: Vec<String>,
+    /// The APIs that a login's grant is for, as URIs (`resource`, RFC 8707), for servers that go by that. The login's own token is for the
+    /// first; routes with `token = "resource"` get one for theirs.
+    #[schemars(extend("x-unit" = "URLs"))]
+    pub resources: Vec<String>,
     /// Where the metadata is, if not at the issuer's `/.well-known/openid-configuration`.
     #[schemars(extend("x-unit" = "URL"))]
     pub discovery_url: Option<String>,
@@ -177,6 +181,7 @@ impl Default for RawProvider {
             response_mode: ResponseMode::Query,
             introspection: IntrospectionForm::Jwt,
             scopes: texts(&["openid"]),
+            resources: Vec::new(),
             discovery_url: None,
             authorization_endpoint: None,
             token_endpoint: None,

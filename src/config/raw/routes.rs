@@ -34,17 +34,18 @@ pub struct RawRoute {
     /// PEM file with the private key of `client_cert_file`.
     #[schemars(extend("x-unit" = "file"))]
     pub client_key_file: Option<String>,
-    /// Which access token the API gets. `login`: that of the login. `exchange`: one for this API, exchanged for it (RFC 8693).
+    /// Which access token the API gets. `login`: that of the login. `resource`: one for this API, cut from the login's grant (RFC 8707).
+    /// `exchange`: one for this API, exchanged for that of the login (RFC 8693).
     /// `introspect`: the JWT that an opaque one stands for, or the same once the authorization server says that it is active
     /// (`provider.introspection`). `client`: one of ours (client credentials), for callers without a session, too. `none`: none, and no
     /// session is needed.
     pub token: TokenSource,
     /// The API that the token is for, as the authorization server calls it (`audience`). With `exchange` and `client`.
     pub token_audience: Option<String>,
-    /// The same as a URI (`resource`, RFC 8707).
+    /// The same as a URI (`resource`, RFC 8707); with `resource`, too: one of `provider.resources`.
     #[schemars(extend("x-unit" = "URL"))]
     pub token_resource: Option<String>,
-    /// Scopes of the token; no more than the API needs.
+    /// Scopes of the token; no more than the API needs. With `resource` they must be among those of the login.
     pub token_scopes: Vec<String>,
     /// How long such a token, or what was said of one, is used at most; 1s to 1h. It ends with the token, whatever stands here.
     #[schemars(extend("x-unit" = "duration"))]

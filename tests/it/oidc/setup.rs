@@ -166,6 +166,7 @@ pub fn config(issuer: &str) -> ProviderConfig {
         response_mode: ResponseMode::Query,
         introspection: IntrospectionForm::Jwt,
         scopes: ["openid", "profile", "sales"].map(ToOwned::to_owned).to_vec(),
+        resources: Vec::new(),
         discovery_url: None,
         endpoints: EndpointOverrides::default(),
         ca_file: None,

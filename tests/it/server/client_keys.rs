@@ -229,10 +229,20 @@ async fn a_key_rotates_while_the_server_runs_and_a_client_that_is_refused_loses_
 async fn a_request_is_signed_for_this_server_each_time_anew(
     #[case] pushed: &str,
     #[case] names: &[&str],
+    // The server refuses a token for what was not asked for there.
+    #[values(
+        "",
+        "resources = [\"https://a.example\"]",
+        "resources = [\"https://a.example\", \"https://b.example\", \"https://c.example\"]"
+    )]
+    resources: &str,
 ) {
-    let file = folder(&format!("signed-{pushed}")).join("key.pem");
+    let file = folder(&format!("signed-{pushed}-{}", resources.len())).join("key.pem");
     let public = keygen(&file);
-    let lines = format!("{}\nsigned_requests = true\npushed_requests = \"{pushed}\"", line(&file));
+    let lines = format!(
+        "{}\nsigned_requests = true\npushed_requests = \"{pushed}\"\n{resources}",
+        line(&file)
+    );
     let place = Place::start(&lines, &[public]).await;
     for _ in 0..2 {
         let browser = Browser::new();

@@ -38,6 +38,7 @@ mod providers;
 mod public_https;
 mod rate_limits;
 mod refresh;
+mod resource_tokens;
 mod retry;
 mod revocations;
 mod route_reload;

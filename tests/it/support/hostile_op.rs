@@ -11,6 +11,7 @@ mod keys;
 mod knobs;
 mod mtls;
 mod pushed;
+mod resources;
 mod wire;
 
 use std::collections::{HashMap, HashSet};
@@ -53,6 +54,8 @@ struct Grant {
     challenge: String,
     redirect_uri: String,
     scope: String,
+    /// What it is for, by RFC 8707.
+    resources: Vec<String>,
     auth_time: u64,
     refreshes: usize,
 }
@@ -63,6 +66,10 @@ struct State {
     codes: HashMap<String, Grant>,
     refresh_tokens: HashMap<String, Grant>,
     access_tokens: Vec<String>,
+    /// Whom access tokens are for, where that was asked for, by token.
+    audiences: HashMap<String, String>,
+    /// How often a refresh token came that is none (any more).
+    reused: usize,
     /// The certificates that access tokens are bound to, by token.
     certificates: HashMap<String, String>,
     issuer: String,
@@ -112,6 +119,8 @@ impl HostileOp {
             codes: HashMap::new(),
             refresh_tokens: HashMap::new(),
             access_tokens: Vec::new(),
+            audiences: HashMap::new(),
+            reused: 0,
             certificates: HashMap::new(),
             issuer: issuer.clone(),
             aliases: None,
@@ -156,6 +165,21 @@ impl HostileOp {
         });
         op.aliases = Some(tokio::spawn(wire::serve(listener, Some(asking_acceptor()), answer)));
         op
+    }
+
+    /// Whom this access token is for, where that was asked for.
+    pub fn audience_of(&self, access_token: &str) -> Option<String> {
+        self.state().audiences.get(access_token).cloned()
+    }
+
+    /// How often a refresh token came that is none, or none any more.
+    pub fn reused(&self) -> usize {
+        self.state().reused
+    }
+
+    /// The refresh tokens that are good now.
+    pub fn refresh_tokens(&self) -> usize {
+        self.state().refresh_tokens.len()
     }
 
     /// The certificate that this access token is bound to.
@@ -231,6 +255,7 @@ impl HostileOp {
             challenge: challenge.to_owned(),
             redirect_uri: redirect_uri.to_owned(),
             scope: "openid".to_owned(),
+            resources: Vec::new(),
             auth_time: self.clock.now().0,
             refreshes: 0,
         };

@@ -6,9 +6,11 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use cloakroom::clock::Clock;
 use serde_json::{Value, json};
 
+use super::resources::Aim;
 use super::wire::{Reply, Request};
 use super::{
     Endpoint, Grant, Rotation, State, api_tokens, client_assertion, dpop, fresh, mtls, pushed,
+    resources,
 };
 
 /// The server's own answer.
@@ -64,6 +66,7 @@ pub fn authorize(
         challenge: get("code_challenge").unwrap_or_default(),
         redirect_uri: redirect_uri.clone(),
         scope: get("scope").unwrap_or_default(),
+        resources: resources::asked(&asked),
         auth_time: clock.now().0,
         refreshes: 0,
     };
@@ -133,15 +136,22 @@ fn granted(state: &mut State, request: &Request, issuer: &str, clock: &Clock) ->
             if !proven || field("redirect_uri") != grant.redirect_uri {
                 return error(400, "invalid_grant");
             }
-            tokens(state, grant, None, issuer, clock)
+            match resources::aim(request, &grant) {
+                Ok(aim) => tokens(state, grant, (None, aim), issuer, clock),
+                Err(code) => error(400, code),
+            }
         }
         "refresh_token" => {
             let old = field("refresh_token");
             let Some(mut grant) = state.refresh_tokens.get(&old).cloned() else {
+                state.reused += 1;
                 return error(400, "invalid_grant");
             };
             grant.refreshes += 1;
-            tokens(state, grant, Some(old), issuer, clock)
+            match resources::aim(request, &grant) {
+                Ok(aim) => tokens(state, grant, (Some(old), aim), issuer, clock),
+                Err(code) => error(400, code),
+            }
         }
         "urn:ietf:params:oauth:grant-type:token-exchange" => api_tokens::exchange(state, request),
         "client_credentials" => api_tokens::client_credentials(state, request),
@@ -152,18 +162,21 @@ fn granted(state: &mut State, request: &Request, issuer: &str, clock: &Clock) ->
 fn tokens(
     state: &mut State,
     grant: Grant,
-    old: Option<String>,
+    (old, aim): (Option<String>, Aim),
     issuer: &str,
     clock: &Clock,
 ) -> Reply {
     let access_token = fresh("access");
     state.access_tokens.push(access_token.clone());
     mtls::bind(state, &access_token);
+    if let Some(audience) = aim.audience {
+        state.audiences.insert(access_token.clone(), audience);
+    }
     let mut answer = json!({
         "access_token": access_token,
         "token_type": dpop::scheme(state),
         "expires_in": 300,
-        "scope": grant.scope,
+        "scope": aim.scope,
     });
     let refreshed = old.is_some();
     if !refreshed || state.knobs.id_token_at_refresh {

@@ -54,11 +54,16 @@ fn signed(state: &mut State, object: &str) -> Result<Vec<(String, String)>, &'st
     if !state.assertions.insert(id.to_owned()) {
         return Err("jti was used");
     }
-    let text = |(name, value): (&String, &Value)| {
-        let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        (name.clone(), value)
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let each = |(name, value): (&String, &Value)| {
+        // RFC 8707 §2.1: several of one name are a list.
+        let values = match value {
+            Value::Array(values) => values.iter().map(text).collect(),
+            value => vec![text(value)],
+        };
+        values.into_iter().map(|value| (name.clone(), value)).collect::<Vec<_>>()
     };
-    Ok(claims.iter().map(text).collect())
+    Ok(claims.iter().flat_map(each).collect())
 }
 
 fn unreferenced(state: &mut State, said: &[(String, String)]) -> Vec<(String, String)> {

@@ -1,8 +1,10 @@
-//! The routes of an app whose access tokens are bound to the client's certificate (RFC 8705 section 3): each API that gets such a token
-//! is called over connections that show the certificate, or it could not tell us from a thief. Decides at start; a call has no choice.
+//! What the routes and the providers of an app must agree on. Where access tokens are bound to the client's certificate (RFC 8705 section
+//! 3), each API that gets one is called over connections that show it, or it could not tell us from a thief. A token for one
+//! API can be cut only from a grant that is for that API (RFC 8707 section 2.2). Decides at start; a call has no choice.
 
 use std::sync::Arc;
 
+use super::choices::TokenSource;
 use super::client_certificate::ClientCertificate;
 use super::provider_types::ProviderConfig;
 use super::raw::RawRoute;
@@ -11,26 +13,55 @@ use super::trust::Trust;
 use super::types::{RouteConfig, Upstream};
 
 /// The routes of one app as `providers` need them; `at` is where they are written, as `raw`.
-pub(super) fn bound_routes(
+pub(super) fn agreed(
     at: &At<'_>,
     raw: &[RawRoute],
     routes: Vec<RouteConfig>,
     providers: &[ProviderConfig],
 ) -> Option<Vec<RouteConfig>> {
     let mut all = providers.iter().filter_map(ProviderConfig::binding_certificate);
-    let Some(certificate) = all.next() else { return Some(routes) };
-    if all.any(|other| other.thumbprint() != certificate.thumbprint()) {
+    let certificate = all.next();
+    if all.any(|other| Some(other.thumbprint()) != certificate.map(|own| own.thumbprint())) {
         let mend = "give them one certificate, or make two apps: a connection to an API shows one";
         return at.fail("two providers bind tokens to different certificates", mend);
     }
-    let bound: Vec<Option<RouteConfig>> = routes
+    let agreed: Vec<Option<RouteConfig>> = routes
         .into_iter()
         .map(|route| {
             let index = raw.iter().position(|raw| raw.path.as_ref() == Some(&route.path));
-            bound_route(&at.item(index.unwrap_or_default()), route, certificate)
+            let at = at.item(index.unwrap_or_default());
+            let granted = granted(&at, &route, providers);
+            let route = match certificate {
+                Some(certificate) => bound_route(&at, route, certificate),
+                None => Some(route),
+            };
+            granted.and(route)
         })
         .collect();
-    bound.into_iter().collect()
+    agreed.into_iter().collect()
+}
+
+/// A token that is cut from the grant is for an API that each grant is for.
+fn granted(at: &At<'_>, route: &RouteConfig, providers: &[ProviderConfig]) -> Option<()> {
+    if route.token != TokenSource::Resource {
+        return Some(());
+    }
+    let is_granted = |one: &ProviderConfig| {
+        route.target.resource.as_ref().is_some_and(|api| one.resources.contains(api))
+    };
+    if !providers.iter().all(is_granted) {
+        let mend = "add it to provider.resources, of each provider of the app";
+        return at.key("token_resource").fail("is not what logins are granted for", mend);
+    }
+    // RFC 6749 section 6: no more than was granted.
+    let is_asked = |scope: &String| providers.iter().all(|one| one.scopes.contains(scope));
+    match route.target.scopes.iter().position(|scope| !is_asked(scope)) {
+        None => Some(()),
+        Some(index) => {
+            let mend = "add it to provider.scopes, of each provider of the app, or remove it";
+            at.key("token_scopes").item(index).fail("is not what logins ask for", mend)
+        }
+    }
 }
 
 fn bound_route(
