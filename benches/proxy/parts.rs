@@ -75,6 +75,11 @@ fn proof(stand: &Stand) -> anyhow::Result<()> {
     dpop.proof(target).context("no proof")?;
     let proof = fastest(|| dpop.proof(black_box(target)));
     println!("  {proof:>7}  make a proof for a bound token (DPoP)");
+    let own = ClientKey::for_session().context("no randomness")?;
+    let read = || ClientKey::of_session(black_box(&own)).map(|key| dpop.by(Arc::new(key)));
+    read().context("no key")?;
+    let read = fastest(read);
+    println!("  {read:>7}  read a session's own key, where it has one");
     Ok(())
 }
 

@@ -140,6 +140,7 @@ fn record() -> SessionRecord {
         access_token: Secret::new("t".repeat(6_500)),
         access_expires: NOW.plus(Duration::from_secs(300)),
         refresh_token: Some(Secret::new("r".repeat(64))),
+        proof_key: None,
         scope: Some("openid".to_owned()),
         claims: "{}".to_owned(),
         id_token: None,

@@ -95,6 +95,16 @@ pub enum SenderConstraint {
     Mtls,
 }
 
+/// Whose key it is that access tokens are bound to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DpopKeys {
+    /// One for all.
+    Deployment,
+    /// One for each session, made at its login and sealed with its tokens.
+    Session,
+}
+
 /// Which closed list of settings holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

@@ -29,6 +29,10 @@ const EXPIRED_KEY: &str =
 #[case(&[("sender_constraint", "mtls"), ("client_certificate_file", "/nowhere"), ("client_certificate_key_file", CLIENT_KEY)], "client_certificate_file", "cannot be read")]
 #[case(&[("sender_constraint", "mtls"), ("client_certificate_file", EXPIRED), ("client_certificate_key_file", EXPIRED_KEY)], "client_certificate_file", "has expired")]
 #[case(&[("sender_constraint", "mtls"), ("client_certificate_file", CLIENT_CERT), ("client_certificate_key_file", CLIENT_KEY), ("dpop_key_file", "/x")], "dpop_key_file", "is not used")]
+#[case(&[("dpop_keys", "session")], "dpop_keys", "is not used")]
+#[case(&[("sender_constraint", "dpop")], "dpop_key_file", "is missing")]
+#[case(&[("sender_constraint", "dpop"), ("dpop_keys", "session"), ("dpop_key_file", CLIENT_KEY)], "dpop_key_file", "is not used")]
+#[case(&[("sender_constraint", "mtls"), ("client_certificate_file", CLIENT_CERT), ("client_certificate_key_file", CLIENT_KEY), ("dpop_keys", "session")], "dpop_keys", "is not used")]
 fn a_client_has_a_secret_or_a_key_or_a_certificate(
     #[case] lines: &[(&str, &str)],
     #[case] key: &str,
@@ -49,6 +53,13 @@ fn bound_with(route: &str) -> String {
     );
     let least = LEAST.replace("client_secret_env = \"CLIENT_SECRET\"", &bound);
     format!("{least}[[routes]]\npath = \"/bound\"\n{route}\n")
+}
+
+#[test]
+fn keys_of_sessions_need_no_file() {
+    let set = [("provider.sender_constraint", "dpop"), ("provider.dpop_keys", "session")];
+    let config = load_text(LEAST, &[], &set).unwrap();
+    assert!(config.apps[0].providers[0].has_session_keys());
 }
 
 // proves: SC-09

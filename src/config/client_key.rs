@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
+use aws_lc_rs::encoding::AsBigEndian as _;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeyPair as RsaKeyPair;
 use aws_lc_rs::signature::{
@@ -17,7 +18,7 @@ use rustls::pki_types::pem::PemObject as _;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::choices::{AssertionAudience, ClientAuthMethod, SenderConstraint};
+use super::choices::{AssertionAudience, ClientAuthMethod, DpopKeys, SenderConstraint};
 use super::raw::RawProvider;
 use super::report::{At, Wrong};
 use super::secrets::read_text;
@@ -25,6 +26,12 @@ use crate::secret::Secret;
 
 /// The shortest modulus of an RSA key, bytes (RFC 7518 §3.5).
 const SHORTEST_RSA: usize = 256;
+
+/// The private number of a key on P-256, bytes.
+const PRIVATE_P256: usize = 32;
+
+/// The key of one session, as it is kept with the session's tokens.
+pub type ProofKey = Secret<Vec<u8>>;
 
 /// How a client shows that it is itself by its key.
 #[derive(Clone, Debug)]
@@ -63,13 +70,7 @@ impl ClientKey {
         let der = der.map_err(|_| "the file holds no unencrypted PKCS#8 key in PEM")?;
         let der = der.secret_pkcs8_der();
         if let Ok(pair) = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der) {
-            let point = pair.public_key().as_ref();
-            let (x, y) =
-                point.get(1..).unwrap_or_default().split_at_checked(32).unwrap_or_default();
-            let (x, y) = (encoded(x), encoded(y));
-            let thumb = format!(r#"{{"crv":"P-256","kty":"EC","x":"{x}","y":"{y}"}}"#);
-            let public = json!({ "kty": "EC", "crv": "P-256", "x": x, "y": y });
-            return Ok(Self::new(Pair::P256(pair), "ES256", &thumb, public));
+            return Ok(Self::p256(pair));
         }
         if let Ok(pair) = Ed25519KeyPair::from_pkcs8_maybe_unchecked(der) {
             let x = encoded(pair.public_key().as_ref());
@@ -112,6 +113,31 @@ impl ClientKey {
         Some(Secret::new(format!(
             "-----BEGIN PRIVATE KEY-----\n{body}\n-----END PRIVATE KEY-----\n"
         )))
+    }
+
+    /// A new key on P-256 for one session, as it is kept there: the private number, then the public point.
+    pub fn for_session() -> Option<ProofKey> {
+        let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).ok()?;
+        let private = pair.private_key().as_be_bytes().ok()?;
+        Some(Secret::new([private.as_ref(), pair.public_key().as_ref()].concat()))
+    }
+
+    /// Reads what [`ClientKey::for_session`] made.
+    pub fn of_session(key: &ProofKey) -> Option<Self> {
+        let (private, public) = key.expose().split_at_checked(PRIVATE_P256)?;
+        let algorithm = &ECDSA_P256_SHA256_FIXED_SIGNING;
+        let pair =
+            EcdsaKeyPair::from_private_key_and_public_key(algorithm, private, public).ok()?;
+        Some(Self::p256(pair))
+    }
+
+    fn p256(pair: EcdsaKeyPair) -> Self {
+        let point = pair.public_key().as_ref();
+        let (x, y) = point.get(1..).unwrap_or_default().split_at_checked(32).unwrap_or_default();
+        let (x, y) = (encoded(x), encoded(y));
+        let thumb = format!(r#"{{"crv":"P-256","kty":"EC","x":"{x}","y":"{y}"}}"#);
+        let public = json!({ "kty": "EC", "crv": "P-256", "x": x, "y": y });
+        Self::new(Pair::P256(pair), "ES256", &thumb, public)
     }
 
     /// `kid`: the thumbprint of the public key.
@@ -192,7 +218,16 @@ pub(super) fn dpop_key<'a>(
     mut own: impl Iterator<Item = &'a ClientAssertion>,
 ) -> Option<Option<Arc<ClientKey>>> {
     let key_at = at.key("dpop_key_file");
+    let for_sessions = raw.dpop_keys == DpopKeys::Session;
+    if for_sessions && raw.sender_constraint != SenderConstraint::Dpop {
+        let mend = "set sender_constraint = \"dpop\", or remove it";
+        return at.key("dpop_keys").fail("is not used", mend);
+    }
     match (raw.sender_constraint, &raw.dpop_key_file) {
+        (SenderConstraint::Dpop, None) if for_sessions => Some(None),
+        (SenderConstraint::Dpop, Some(_)) if for_sessions => {
+            key_at.fail("is not used", "remove it: each session has a key of its own")
+        }
         (SenderConstraint::None | SenderConstraint::Mtls, None) => Some(None),
         (SenderConstraint::None | SenderConstraint::Mtls, Some(_)) => {
             key_at.fail("is not used", "set sender_constraint = \"dpop\", or remove it")
@@ -247,6 +282,22 @@ mod tests {
         assert_eq!(members, ["alg", "crv", "kid", "kty", "use", "x", "y"]);
         assert_eq!(one.sign(b"message").unwrap().len(), 64);
         assert!(!format!("{one:?}").contains(&made.expose()[40..60]));
+    }
+
+    // proves: SC-07
+    #[test]
+    fn the_key_of_a_session_is_short_and_read_back_and_another_one_each_time() {
+        let (one, two) = (ClientKey::for_session().unwrap(), ClientKey::for_session().unwrap());
+        assert_eq!(one.expose().len(), 32 + 65);
+        let read = |key: &ProofKey| ClientKey::of_session(key).unwrap();
+        assert_eq!((read(&one).id(), read(&one).algorithm()), (read(&one).id(), "ES256"));
+        assert_ne!(read(&one).id(), read(&two).id());
+        assert_eq!(read(&one).sign(b"message").unwrap().len(), 64);
+        // Whose halves do not belong together is nobody's.
+        let (private, public) = (&one.expose()[..32], &two.expose()[32..]);
+        for bad in [[private, public].concat(), private.to_vec(), Vec::new(), vec![0; 97]] {
+            assert!(ClientKey::of_session(&Secret::new(bad)).is_none());
+        }
     }
 
     #[test]

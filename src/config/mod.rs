@@ -52,7 +52,7 @@ pub use certificate::ServerCertificate;
 pub use choices::*;
 pub use claim_rules::{ByClaim, ClaimRules};
 pub use client_certificate::ClientCertificate;
-pub use client_key::{ClientAssertion, ClientKey};
+pub use client_key::{ClientAssertion, ClientKey, ProofKey};
 pub use collector::CollectorConfig;
 pub use diagnostic::{Diagnostic, Place};
 pub use load::{Sources, environment, load};

@@ -31,18 +31,11 @@ pub(super) fn provider(
     raw: &RawProvider,
     id: Option<String>,
 ) -> Option<ProviderConfig> {
-    let issuer_at = at.key("issuer");
-    let issuer = issuer_at
-        .required(raw.issuer.as_deref(), "write it as the authorization server's metadata does")
-        .and_then(|text| issuer_at.take(parse_issuer(text)));
-    let client_at = at.key("client_id");
-    let client_id = client_at
-        .required(raw.client_id.as_ref(), "write the id of the client registered for this app")
-        .and_then(|text| client_at.take(parse_plain(text)));
+    let (issuer, client_id) = who(at, raw);
     let credentials = credentials(at, raw);
     let (scopes, resources) = (scopes(&at.key("scopes"), &raw.scopes), resources(at, raw));
-    let discovery = raw.discovery_url.as_deref();
-    let discovery_url = optional(&at.key("discovery_url"), discovery, parse_endpoint);
+    let discovery_at = at.key("discovery_url");
+    let discovery_url = optional(&discovery_at, raw.discovery_url.as_deref(), parse_endpoint);
     let endpoints = endpoints(at, raw);
     let ca_file = ca_file(&at.key("ca_file"), raw.ca_file.as_deref());
     let proxy = optional(&at.key("proxy"), raw.proxy.as_deref(), parse_forward_proxy);
@@ -64,6 +57,7 @@ pub(super) fn provider(
         certificate: credentials.certificate,
         profile: raw.profile,
         sender_constraint: raw.sender_constraint,
+        dpop_keys: raw.dpop_keys,
         dpop_key: credentials.dpop_key,
         auth_method: raw.auth_method,
         pushed_requests: raw.pushed_requests,
@@ -91,6 +85,19 @@ pub(super) fn provider(
         default_token_lifetime: times.default_token_lifetime,
         timeout: times.timeout,
     })
+}
+
+/// The authorization server, and the client there.
+fn who(at: &At<'_>, raw: &RawProvider) -> (Option<String>, Option<String>) {
+    let issuer_at = at.key("issuer");
+    let issuer = issuer_at
+        .required(raw.issuer.as_deref(), "write it as the authorization server's metadata does")
+        .and_then(|text| issuer_at.take(parse_issuer(text)));
+    let client_at = at.key("client_id");
+    let client_id = client_at
+        .required(raw.client_id.as_ref(), "write the id of the client registered for this app")
+        .and_then(|text| client_at.take(parse_plain(text)));
+    (issuer, client_id)
 }
 
 fn userinfo_signed(at: &At<'_>, raw: &RawProvider) -> Option<bool> {

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::choices::{
-    ClientAuthMethod, IntrospectionForm, Profile, PushedRequests, ResponseMode, SenderConstraint,
+    ClientAuthMethod, DpopKeys, IntrospectionForm, Profile, PushedRequests, ResponseMode,
+    SenderConstraint,
 };
 use super::client_certificate::ClientCertificate;
 use super::client_key::{ClientAssertion, ClientKey};
@@ -30,7 +31,9 @@ pub struct ProviderConfig {
     pub auth_method: ClientAuthMethod,
     pub profile: Profile,
     pub sender_constraint: SenderConstraint,
-    /// With `dpop`: what access tokens are bound to.
+    /// With `dpop`.
+    pub dpop_keys: DpopKeys,
+    /// With `dpop` and a key of the deployment: what access tokens are bound to.
     pub dpop_key: Option<Arc<ClientKey>>,
     pub pushed_requests: PushedRequests,
     /// By `client_key`.
@@ -88,6 +91,11 @@ pub struct EndpointOverrides {
 }
 
 impl ProviderConfig {
+    /// Whether access tokens are bound to keys of their sessions.
+    pub fn has_session_keys(&self) -> bool {
+        self.sender_constraint == SenderConstraint::Dpop && self.dpop_keys == DpopKeys::Session
+    }
+
     /// The certificate that access tokens are bound to, if they are bound to one.
     pub fn binding_certificate(&self) -> Option<&Arc<ClientCertificate>> {
         self.certificate.as_ref().filter(|_| self.sender_constraint == SenderConstraint::Mtls)

@@ -425,6 +425,7 @@ fn a_setting_that_breaks_a_rule_is_refused(
 #[rstest]
 #[case("provider.auth_method", &["client_secret_basic", "client_secret_post", "private_key_jwt", "tls_client_auth", "self_signed_tls_client_auth"])]
 #[case("provider.sender_constraint", &["none", "dpop", "mtls"])]
+#[case("provider.dpop_keys", &["deployment", "session"])]
 #[case("provider.client_assertion_audience", &["issuer", "token_endpoint"])]
 #[case("provider.pushed_requests", &["when_required", "always"])]
 #[case("provider.response_mode", &["query", "form_post", "query.jwt", "form_post.jwt"])]

@@ -36,6 +36,7 @@ pub fn record_of(
         access_token: tokens.access_token,
         access_expires: tokens.expires_at,
         refresh_token: tokens.refresh_token,
+        proof_key: tokens.proof_key,
         scope: tokens.scope,
         id_token: tokens.id_token,
         extensions: Vec::new(),

@@ -108,7 +108,7 @@ impl Sessions {
 
     /// What to do with the access token of `record` at `now`.
     pub fn freshness(&self, record: &SessionRecord, now: Timestamp) -> Freshness {
-        if self.providers.proofs_of(record).is_err() {
+        if !self.providers.is_bound(record) {
             return Freshness::Ended;
         }
         let session = record.session_id.as_bytes();

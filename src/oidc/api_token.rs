@@ -1,7 +1,7 @@
 //! Access tokens for one API: exchanged for that of a login (RFC 8693), ours (client credentials, RFC 6749 §4.4), or what an
 //! opaque one stands for (introspection). Never sends a refresh token as a subject, and never takes a token of another type.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::checked::is_verdict;
 use super::error::OidcError;
@@ -28,7 +28,7 @@ pub struct ApiToken {
 }
 
 impl Provider {
-    /// A token for the API of `target` in the name of the user whose access token `subject` is (RFC 8693 §2).
+    /// A token for the API of `target` in the name of the user whose access token `subject` is (RFC 8693 §2), bound to what that is.
     ///
     /// # Errors
     /// `InvalidGrant` when the server does not take the subject any more.
@@ -36,10 +36,11 @@ impl Provider {
         &self,
         subject: &Secret<String>,
         target: &TokenTarget,
+        dpop: Option<&Dpop>,
     ) -> Result<ApiToken, OidcError> {
         let metadata = self.metadata().await?;
         let form = |client: Client<'_>| token_request::exchange(client, subject, target);
-        let (answer, asked_at) = self.ask_token(&metadata, form).await?;
+        let (answer, asked_at) = self.ask_token(&metadata, form, dpop).await?;
         let token = self.token_of(&answer, asked_at)?;
         check_issued_type(&answer)?;
         Ok(token)
@@ -52,7 +53,7 @@ impl Provider {
     pub async fn client_token(&self, target: &TokenTarget) -> Result<ApiToken, OidcError> {
         let metadata = self.metadata().await?;
         let form = |client: Client<'_>| token_request::client_credentials(client, target);
-        let (answer, asked_at) = self.ask_token(&metadata, form).await?;
+        let (answer, asked_at) = self.ask_token(&metadata, form, self.dpop()).await?;
         self.token_of(&answer, asked_at)
     }
 
@@ -60,7 +61,11 @@ impl Provider {
     ///
     /// # Errors
     /// The server is unavailable, or its answer is not acceptable.
-    pub async fn introspect(&self, token: &Secret<String>) -> Result<Option<ApiToken>, OidcError> {
+    pub async fn introspect(
+        &self,
+        token: &Secret<String>,
+        dpop: Option<&Dpop>,
+    ) -> Result<Option<ApiToken>, OidcError> {
         let metadata = self.metadata().await?;
         let endpoint = metadata.introspection.as_ref().ok_or(OidcError::IntrospectionMissing)?;
         let proof = self.proof(&metadata)?;
@@ -72,7 +77,7 @@ impl Provider {
         let (active, token) = match introspection::parse(&answer, wanted)? {
             Answered::Inactive => return Ok(None),
             Answered::Plain(members) => (self.rules().check_introspected(&members)?, None),
-            Answered::Jwt(jwt) => self.introspected(&metadata, wanted, jwt).await?,
+            Answered::Jwt(jwt) => self.introspected(&metadata, wanted, (jwt, dpop)).await?,
         };
         Ok(active.map(|Active { scope, ends }| ApiToken { token, scope, ends }))
     }
@@ -82,7 +87,7 @@ impl Provider {
         &self,
         metadata: &Metadata,
         wanted: IntrospectionForm,
-        jwt: String,
+        (jwt, dpop): (String, Option<&Dpop>),
     ) -> Result<(Option<Active>, Option<Secret<String>>), OidcError> {
         let is_token = wanted == IntrospectionForm::Jwt;
         let kind = if is_token { Kind::Access } else { Kind::Introspection };
@@ -94,20 +99,13 @@ impl Provider {
         })?;
         if is_token {
             let active = self.rules().check_access_token(&claims)?;
-            if !self.is_bound_as_ours(&claims) {
+            if !self.is_bound_as_ours(&claims, dpop) {
                 return Err(OidcError::IntrospectionInvalid);
             }
             Ok((active, Some(Secret::new(jwt))))
         } else {
             Ok((self.rules().check_signed_introspection(&claims)?, None))
         }
-    }
-
-    /// Whether the token with these claims is bound to what ours are bound to, and to nothing else (RFC 7800, RFC 9449 §6.1, RFC 8705 §3.1).
-    fn is_bound_as_ours(&self, claims: &Map<String, Value>) -> bool {
-        let told = |method: &str| claims.get("cnf")?.get(method)?.as_str();
-        let certificate = self.config.binding_certificate().map(|own| own.thumbprint());
-        told("jkt") == self.dpop().map(Dpop::thumbprint) && told("x5t#S256") == certificate
     }
 
     fn token_of(&self, answer: &Answer, asked_at: Timestamp) -> Result<ApiToken, OidcError> {

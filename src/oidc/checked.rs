@@ -12,7 +12,7 @@ use super::metadata::Metadata;
 use super::token_request::{Client, Form};
 use super::token_response::{self, Granted, TokenSet};
 use super::userinfo::{self, Userinfo};
-use super::{CodeExchange, Provider, client_assertion};
+use super::{CodeExchange, Dpop, Provider, client_assertion};
 use crate::config::{AssertionAudience, ClientAuthMethod};
 use crate::secret::Secret;
 
@@ -45,16 +45,17 @@ impl Provider {
         Client { config: &self.config, assertion }
     }
 
-    /// The tokens that the token endpoint gives for `form`.
+    /// The tokens that the token endpoint gives for `form`, bound to the key of `dpop` if there is one.
     pub(super) async fn tokens(
         &self,
         metadata: &Metadata,
         form: impl Fn(Client<'_>) -> Form,
+        dpop: Option<&Dpop>,
     ) -> Result<TokenSet, OidcError> {
-        let (answer, asked_at) = self.ask_token(metadata, form).await?;
+        let (answer, asked_at) = self.ask_token(metadata, form, dpop).await?;
         let life = self.config.default_token_lifetime;
         let mut tokens = token_response::parse(&answer, asked_at, life, self.token_type())?;
-        tokens.bound_to = self.bound_to().map(ToOwned::to_owned);
+        tokens.bound_to = self.binding(dpop);
         if let Some(scope) = &tokens.scope {
             match token_response::granted(&self.config.scopes, scope) {
                 Granted::AsAsked => {}
@@ -92,29 +93,30 @@ impl Provider {
     pub(super) async fn add_userinfo(
         &self,
         metadata: &Metadata,
-        access_token: &Secret<String>,
+        (access_token, dpop): (&Secret<String>, Option<&Dpop>),
         claims: &mut IdClaims,
     ) -> Result<(), OidcError> {
         let endpoint = metadata.userinfo.as_ref().ok_or(OidcError::UserinfoInvalid)?;
-        let userinfo = match userinfo::parse(self.ask_userinfo(endpoint, access_token).await?)? {
-            // ID-17: where a signed one was agreed on.
-            Userinfo::Plain(_) if self.config.userinfo_signed => {
-                return Err(OidcError::UserinfoInvalid);
-            }
-            Userinfo::Plain(userinfo) => userinfo,
-            Userinfo::Signed(token) => {
-                let invalid = |_| OidcError::UserinfoInvalid;
-                let token =
-                    Unverified::parse(&token, Kind::Plain, &self.algorithms).map_err(invalid)?;
-                let verified =
-                    self.keys.verify(&token, Asker::Us, &self.http, &metadata.jwks).await;
-                let userinfo = verified.map_err(|error| {
-                    if is_verdict(error) { OidcError::UserinfoInvalid } else { error }
-                })?;
-                userinfo::check_signed(&userinfo, &self.rules())?;
-                userinfo
-            }
-        };
+        let userinfo =
+            match userinfo::parse(self.ask_userinfo(endpoint, access_token, dpop).await?)? {
+                // ID-17: where a signed one was agreed on.
+                Userinfo::Plain(_) if self.config.userinfo_signed => {
+                    return Err(OidcError::UserinfoInvalid);
+                }
+                Userinfo::Plain(userinfo) => userinfo,
+                Userinfo::Signed(token) => {
+                    let invalid = |_| OidcError::UserinfoInvalid;
+                    let token = Unverified::parse(&token, Kind::Plain, &self.algorithms)
+                        .map_err(invalid)?;
+                    let verified =
+                        self.keys.verify(&token, Asker::Us, &self.http, &metadata.jwks).await;
+                    let userinfo = verified.map_err(|error| {
+                        if is_verdict(error) { OidcError::UserinfoInvalid } else { error }
+                    })?;
+                    userinfo::check_signed(&userinfo, &self.rules())?;
+                    userinfo
+                }
+            };
         userinfo::merge(claims, userinfo)
     }
 

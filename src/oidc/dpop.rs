@@ -25,11 +25,17 @@ const LONGEST_NONCE: usize = 512;
 /// A clock that is off by no more is none of our business, seconds.
 const CLOCK_OFF: i64 = 5;
 
-/// The key that access tokens are bound to, with what servers want in proofs by it.
+/// A key that access tokens are bound to, with what servers want in proofs by it; clones share that.
+#[derive(Clone)]
 pub struct Dpop {
     key: Arc<ClientKey>,
     /// The same in every proof: `typ`, `alg`, and the public key.
-    header: String,
+    header: Arc<str>,
+    known: Arc<Known>,
+}
+
+/// What is known of servers, whoever's key it is.
+struct Known {
     /// The nonce that each server gave last, by origin (RFC 9449 §8, §9); only origins of the configuration and the metadata get in.
     nonces: Mutex<HashMap<String, Arc<str>>>,
     /// Seconds that the authorization server's clock is ahead of ours.
@@ -53,15 +59,13 @@ pub struct Target<'a> {
 impl Dpop {
     /// Proofs by `key`.
     pub fn new(key: Arc<ClientKey>, clock: Clock, random: Random) -> Self {
-        let mut jwk = key.public().clone();
-        if let Value::Object(members) = &mut jwk {
-            // What tells a key set's reader which key it is says nothing here.
-            members.retain(|name, _| !matches!(name.as_str(), "kid" | "alg" | "use"));
-        }
-        let header = json!({ "typ": "dpop+jwt", "alg": key.algorithm(), "jwk": jwk });
-        let header = signed::part(&header);
         let (nonces, ahead) = (Mutex::default(), AtomicI64::new(0));
-        Self { key, header, nonces, ahead, clock, random }
+        Self { header: header(&key), key, known: Arc::new(Known { nonces, ahead, clock, random }) }
+    }
+
+    /// The same by another key.
+    pub fn by(&self, key: Arc<ClientKey>) -> Self {
+        Self { header: header(&key), key, known: Arc::clone(&self.known) }
     }
 
     /// What a token that is bound to the key names (`jkt`, RFC 9449 §6.1).
@@ -76,7 +80,7 @@ impl Dpop {
     pub fn proof(&self, target: Target<'_>) -> Result<String, OidcError> {
         let Target { method, origin, path, token } = target;
         let mut claims = Map::new();
-        claims.insert("jti".to_owned(), Value::from(self.random.token::<16>()));
+        claims.insert("jti".to_owned(), Value::from(self.known.random.token::<16>()));
         claims.insert("htm".to_owned(), Value::from(method));
         claims.insert("htu".to_owned(), Value::from(format!("{origin}{path}")));
         claims.insert("iat".to_owned(), Value::from(self.now().0));
@@ -106,18 +110,29 @@ impl Dpop {
     /// Dates proofs by the authorization server's clock, where that is far from ours (SC-10).
     pub(super) fn heard_time(&self, theirs: Timestamp) {
         let of = |time: Timestamp| i64::try_from(time.0).unwrap_or(i64::MAX);
-        let ahead = of(theirs).saturating_sub(of(self.clock.now()));
+        let ahead = of(theirs).saturating_sub(of(self.known.clock.now()));
         let ahead = if ahead.abs() > CLOCK_OFF { ahead } else { 0 };
-        self.ahead.store(ahead, Ordering::Relaxed);
+        self.known.ahead.store(ahead, Ordering::Relaxed);
     }
 
     fn now(&self) -> Timestamp {
-        Timestamp(self.clock.now().0.saturating_add_signed(self.ahead.load(Ordering::Relaxed)))
+        let ahead = self.known.ahead.load(Ordering::Relaxed);
+        Timestamp(self.known.clock.now().0.saturating_add_signed(ahead))
     }
 
     fn nonces(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<str>>> {
-        self.nonces.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.nonces.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn header(key: &ClientKey) -> Arc<str> {
+    let mut jwk = key.public().clone();
+    if let Value::Object(members) = &mut jwk {
+        // What tells a key set's reader which key it is says nothing here.
+        members.retain(|name, _| !matches!(name.as_str(), "kid" | "alg" | "use"));
+    }
+    let header = json!({ "typ": "dpop+jwt", "alg": key.algorithm(), "jwk": jwk });
+    signed::part(&header).into()
 }
 
 /// By its public half alone.

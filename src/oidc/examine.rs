@@ -89,7 +89,7 @@ impl Provider {
         let redirect_uri = self.redirect_uri.as_str();
         let form =
             |client: Client<'_>| token_request::code(client, MADE_UP_CODE, redirect_uri, &verifier);
-        let asked = self.ask_token(&metadata, form).await;
+        let asked = self.ask_token(&metadata, form, self.dpop()).await;
         Examination {
             discovery: Ok(facts(
                 &document,

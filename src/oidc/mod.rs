@@ -5,6 +5,7 @@
 
 mod api_token;
 mod authorization;
+mod binding;
 mod checked;
 mod client_assertion;
 mod discovery;
@@ -36,6 +37,8 @@ mod userinfo;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use jsonwebtoken::Algorithm;
 use oauth2::RedirectUrl;
 
@@ -56,7 +59,7 @@ use self::key_cache::KeyCache;
 use self::metadata::Metadata;
 use self::token_request::Client;
 use crate::clock::Clock;
-use crate::config::{Profile, ProviderConfig, PushedRequests, TokenTarget};
+use crate::config::{ClientKey, Profile, ProofKey, ProviderConfig, PushedRequests, TokenTarget};
 use crate::secret::{Random, Secret};
 
 /// One authorization server, as one client of it.
@@ -117,7 +120,16 @@ impl Provider {
             config.algorithms.iter().map(|name| jwks::algorithm(name)).collect();
         let algorithms = algorithms.filter(|names| !names.is_empty());
         let random = Random::system();
-        let dpop = config.dpop_key.clone().map(|key| Dpop::new(key, clock.clone(), random.clone()));
+        let dpop = match &config.dpop_key {
+            Some(key) => Some(Arc::clone(key)),
+            // For tokens of our own, which belong to no session; as long as this process.
+            None if config.has_session_keys() => {
+                let own = ClientKey::for_session().and_then(|key| ClientKey::of_session(&key));
+                Some(Arc::new(own.ok_or(ConfigFault::Client)?))
+            }
+            None => None,
+        };
+        let dpop = dpop.map(|key| Dpop::new(key, clock.clone(), random.clone()));
         Ok(Self {
             dpop,
             redirect_uri: RedirectUrl::new(redirect_uri).map_err(|_| ConfigFault::RedirectUri)?,
@@ -199,17 +211,6 @@ impl Provider {
         own.flat_map(|own| std::iter::once(&own.key).chain(&own.next)).map(|key| key.public())
     }
 
-    /// The thumbprint of the key or of the certificate that access tokens of this server are bound to, if they are.
-    pub fn bound_to(&self) -> Option<&str> {
-        let certificate = self.config.binding_certificate().map(|own| own.thumbprint());
-        self.dpop.as_ref().map(Dpop::thumbprint).or(certificate)
-    }
-
-    /// The key that access tokens of this server are bound to, where it is a key.
-    pub fn dpop(&self) -> Option<&Dpop> {
-        self.dpop.as_ref()
-    }
-
     /// Whether the server is asked to answer logins by a form.
     pub fn answers_by_form(&self) -> bool {
         self.config.response_mode.is_form()
@@ -227,27 +228,33 @@ impl Provider {
         let redirect_uri = self.redirect_uri.as_str();
         let CodeExchange { code, verifier, .. } = exchange;
         let form = |client: Client<'_>| token_request::code(client, code, redirect_uri, verifier);
-        let tokens = self.tokens(&metadata, form).await?;
+        let key = self.proof_key(None)?;
+        let dpop = self.proofs(key.as_ref());
+        let mut tokens = self.tokens(&metadata, form, dpop.as_ref()).await?;
+        tokens.proof_key = key;
         let id_token = tokens.id_token.as_ref().ok_or(IdTokenFault::Missing)?;
         let mut claims = self.verified(&metadata, id_token, &tokens.access_token).await?;
         self.rules().check_login(&claims, &self.login_rules(&exchange))?;
         if self.config.userinfo {
-            self.add_userinfo(&metadata, &tokens.access_token, &mut claims).await?;
+            let token = (&tokens.access_token, dpop.as_ref());
+            self.add_userinfo(&metadata, token, &mut claims).await?;
         }
         Ok(Login { tokens, claims })
     }
 
-    /// Refreshes, for the login's own access token or for one of `target` (RFC 8707 §2.2); an ID token in the answer must be about the
-    /// same login (RF-09).
+    /// Refreshes, for the login's own access token or for one of `target` (RFC 8707 §2.2), with the session's own key where it has one;
+    /// an ID token in the answer must be about the same login (RF-09).
     pub async fn refresh(
         &self,
-        refresh_token: &Secret<String>,
+        (refresh_token, key): (&Secret<String>, Option<&ProofKey>),
         target: Option<&TokenTarget>,
         expected: &RefreshExpectation,
     ) -> Result<TokenSet, OidcError> {
         let metadata = self.ready().await?;
         let form = |client: Client<'_>| token_request::refresh(client, refresh_token, target);
-        let tokens = self.tokens(&metadata, form).await?;
+        let key = self.proof_key(key)?;
+        let mut tokens = self.tokens(&metadata, form, self.proofs(key.as_ref()).as_ref()).await?;
+        tokens.proof_key = key;
         if let Some(id_token) = &tokens.id_token {
             let claims = self.verified(&metadata, id_token, &tokens.access_token).await?;
             id_token::check_refresh(&claims, expected)?;

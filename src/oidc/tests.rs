@@ -9,7 +9,8 @@ use rstest::rstest;
 use super::*;
 use crate::clock::Timestamp;
 use crate::config::{
-    ClientAuthMethod, EndpointOverrides, IntrospectionForm, Profile, ResponseMode, SenderConstraint,
+    ClientAuthMethod, DpopKeys, EndpointOverrides, IntrospectionForm, Profile, ResponseMode,
+    SenderConstraint,
 };
 
 /// A valid configuration for `issuer`.
@@ -24,6 +25,7 @@ pub(super) fn provider_config(issuer: &str) -> ProviderConfig {
         profile: Profile::Oidc,
         certificate: None,
         sender_constraint: SenderConstraint::None,
+        dpop_keys: DpopKeys::Deployment,
         dpop_key: None,
         pushed_requests: PushedRequests::WhenRequired,
         signed_requests: false,
@@ -80,7 +82,7 @@ fn a_provider_and_its_futures_can_move_between_threads() {
     };
     is_send(&provider.exchange(exchange));
     let expected = RefreshExpectation { sub: "s".to_owned(), nonce: None, auth_time: None };
-    is_send(&provider.refresh(&verifier, None, &expected));
+    is_send(&provider.refresh((&verifier, None), None, &expected));
     is_send(&provider.revoke(&verifier, "refresh_token"));
     is_send(&provider.end_session_url(None, "r", "p", "s"));
     is_send(&provider.check_response_iss(None));

@@ -9,26 +9,22 @@ use super::error::OidcError;
 use super::http::Answer;
 use super::metadata::Metadata;
 use super::token_request::{Client, Form};
-use super::{ProofTarget, Provider, json};
+use super::{Dpop, ProofTarget, Provider, json};
 use crate::clock::Timestamp;
 use crate::secret::Secret;
 
 impl Provider {
-    /// What tokens must be called (RFC 6749 §7.1).
-    pub(super) fn token_type(&self) -> &'static str {
-        if self.dpop.is_some() { "DPoP" } else { "Bearer" }
-    }
-
     /// The answer of the token endpoint to `form`, which is made anew for each try, and when it was asked.
     pub(super) async fn ask_token(
         &self,
         metadata: &Metadata,
         form: impl Fn(Client<'_>) -> Form,
+        dpop: Option<&Dpop>,
     ) -> Result<(Answer, Timestamp), OidcError> {
-        let asked = self.ask_token_once(metadata, &form).await?;
-        if self.heard_nonce(&metadata.token, &asked.0) && wants_nonce(&asked.0) {
-            let again = self.ask_token_once(metadata, &form).await?;
-            self.heard_nonce(&metadata.token, &again.0);
+        let asked = self.ask_token_once(metadata, &form, dpop).await?;
+        if heard_nonce(dpop, &metadata.token, &asked.0) && wants_nonce(&asked.0) {
+            let again = self.ask_token_once(metadata, &form, dpop).await?;
+            heard_nonce(dpop, &metadata.token, &again.0);
             return Ok(again);
         }
         Ok(asked)
@@ -38,10 +34,11 @@ impl Provider {
         &self,
         metadata: &Metadata,
         form: impl Fn(Client<'_>) -> Form,
+        dpop: Option<&Dpop>,
     ) -> Result<(Answer, Timestamp), OidcError> {
         let assertion = self.proof(metadata)?;
         let form = form(self.client(assertion.as_ref()));
-        let proof = self.key_proof("POST", &metadata.token, None)?;
+        let proof = key_proof(dpop, "POST", &metadata.token, None)?;
         let (wanted, asked_at) = ((&metadata.token, "application/json"), self.clock.now());
         let answer = self.http.post(wanted, &form, proof.as_deref()).await;
         Ok((answer.map_err(|_| OidcError::TokenUnavailable)?, asked_at))
@@ -52,10 +49,11 @@ impl Provider {
         &self,
         endpoint: &Url,
         token: &Secret<String>,
+        dpop: Option<&Dpop>,
     ) -> Result<Answer, OidcError> {
-        let answer = self.ask_userinfo_once(endpoint, token).await?;
-        if self.heard_nonce(endpoint, &answer) && answer.status == 401 {
-            return self.ask_userinfo_once(endpoint, token).await;
+        let answer = self.ask_userinfo_once(endpoint, token, dpop).await?;
+        if heard_nonce(dpop, endpoint, &answer) && answer.status == 401 {
+            return self.ask_userinfo_once(endpoint, token, dpop).await;
         }
         Ok(answer)
     }
@@ -64,37 +62,38 @@ impl Provider {
         &self,
         endpoint: &Url,
         token: &Secret<String>,
+        dpop: Option<&Dpop>,
     ) -> Result<Answer, OidcError> {
-        let proof = self.key_proof("GET", endpoint, Some(token))?;
+        let proof = key_proof(dpop, "GET", endpoint, Some(token))?;
         let signed = self.config.userinfo_signed;
         let accept = if signed { "application/jwt" } else { "application/json, application/jwt" };
         let answer = self.http.get_with_token((endpoint, accept), token, proof.as_deref()).await;
         answer.map_err(|_| OidcError::UserinfoUnavailable)
     }
+}
 
-    /// A proof for an endpoint of the authorization server, where tokens are bound to a key.
-    fn key_proof(
-        &self,
-        method: &str,
-        endpoint: &Url,
-        token: Option<&Secret<String>>,
-    ) -> Result<Option<String>, OidcError> {
-        let Some(dpop) = &self.dpop else { return Ok(None) };
-        let origin = endpoint.origin().ascii_serialization();
-        let target = ProofTarget { method, origin: &origin, path: endpoint.path(), token };
-        dpop.proof(target).map(Some)
-    }
+/// A proof for an endpoint of the authorization server, where tokens are bound to a key.
+fn key_proof(
+    dpop: Option<&Dpop>,
+    method: &str,
+    endpoint: &Url,
+    token: Option<&Secret<String>>,
+) -> Result<Option<String>, OidcError> {
+    let Some(dpop) = dpop else { return Ok(None) };
+    let origin = endpoint.origin().ascii_serialization();
+    let target = ProofTarget { method, origin: &origin, path: endpoint.path(), token };
+    dpop.proof(target).map(Some)
+}
 
-    /// Remembers what an answer of this endpoint says of nonce and time. Whether it names a nonce.
-    fn heard_nonce(&self, endpoint: &Url, answer: &Answer) -> bool {
-        let Some(dpop) = &self.dpop else { return false };
-        let theirs = answer.date.and_then(|date| date.duration_since(SystemTime::UNIX_EPOCH).ok());
-        if let Some(theirs) = theirs {
-            dpop.heard_time(Timestamp(theirs.as_secs()));
-        }
-        let origin = endpoint.origin().ascii_serialization();
-        dpop.learn(&origin, answer.nonces.iter().map(Vec::as_slice))
+/// Remembers what an answer of this endpoint says of nonce and time. Whether it names a nonce.
+fn heard_nonce(dpop: Option<&Dpop>, endpoint: &Url, answer: &Answer) -> bool {
+    let Some(dpop) = dpop else { return false };
+    let theirs = answer.date.and_then(|date| date.duration_since(SystemTime::UNIX_EPOCH).ok());
+    if let Some(theirs) = theirs {
+        dpop.heard_time(Timestamp(theirs.as_secs()));
     }
+    let origin = endpoint.origin().ascii_serialization();
+    dpop.learn(&origin, answer.nonces.iter().map(Vec::as_slice))
 }
 
 /// RFC 9449 §8: nothing was looked at but the proof.

@@ -9,6 +9,7 @@ use super::error::{IdTokenFault, OidcError};
 use super::http::Answer;
 use super::json;
 use crate::clock::Timestamp;
+use crate::config::ProofKey;
 use crate::secret::Secret;
 
 /// Longest believable life of an access token; a server that says more means "for ever".
@@ -20,6 +21,8 @@ pub struct TokenSet {
     pub access_token: Secret<String>,
     /// The thumbprint of the key that it is bound to, if it is.
     pub bound_to: Option<String>,
+    /// That key, where it is the session's own.
+    pub proof_key: Option<ProofKey>,
     /// By our clock, from the moment of asking.
     pub expires_at: Timestamp,
     /// `None`: the old one goes on (RF-02).
@@ -65,6 +68,7 @@ pub(super) fn parse(
     Ok(TokenSet {
         access_token: access_token.ok_or(OidcError::TokenResponseInvalid)?,
         bound_to: None,
+        proof_key: None,
         expires_at: asked_at.plus(life(members.get("expires_in"), default_life)),
         refresh_token: token(&mut members, "refresh_token")?,
         refresh_ends: refresh_life(&members).map(|life| asked_at.plus(life)),

@@ -29,7 +29,7 @@ use crate::proxy::{
 };
 use crate::secret::Secret;
 use crate::session::{OpenSession, SessionRecord};
-use crate::tokens::{Freshness, OtherBinding, Refreshed};
+use crate::tokens::{Freshness, Refreshed};
 
 /// How long a response head waits for a refresh that runs beside the call.
 const HEAD_WAITS: Duration = Duration::from_secs(2);
@@ -264,6 +264,8 @@ impl Api<'_> {
     /// Sends the call with the token of `record`, and binds what it opens to the session.
     async fn send(&self, record: &SessionRecord, body: &mut Body) -> Result<Forwarded, Refused> {
         let (call, app, config) = (self.call, self.app, self.route.config());
+        // Another instance may have fetched it, configured otherwise: the next call gets one of ours.
+        let dpop = app.providers.proofs_of(record).map_err(|_| tokens_of_apis::unavailable())?;
         let mut other = None;
         if config.token != TokenSource::Login {
             other = Box::pin(tokens_of_apis::of_session(app, config, record, call)).await?;
@@ -274,17 +276,7 @@ impl Api<'_> {
             }
         }
         let other_token = other.as_ref().and_then(|other| other.token.as_ref());
-        let token = match other_token {
-            Some(token) => {
-                let asked = app.providers.of(record.registration);
-                (Some(token), asked.and_then(|one| one.provider.dpop()))
-            }
-            // Another instance may have fetched it, configured otherwise: the next call gets one of ours.
-            None => match app.providers.proofs_of(record) {
-                Ok(dpop) => (Some(&record.access_token), dpop),
-                Err(OtherBinding) => return Err(tokens_of_apis::unavailable()),
-            },
-        };
+        let token = (Some(other_token.unwrap_or(&record.access_token)), dpop.as_ref());
         let session = (record, app.providers.issuer_of(record));
         let Some(handshake) = &self.handshake else {
             let payload = std::mem::replace(&mut body.payload, Payload::None);

@@ -5,7 +5,7 @@ use base64_simd::URL_SAFE_NO_PAD;
 
 use smallvec::SmallVec;
 
-use super::record::{LoginAttempt, Replaced, SessionId, SessionRecord};
+use super::record::{LoginAttempt, PROOF_KEY, Replaced, SessionId, SessionRecord};
 use super::registration::Registration;
 use crate::clock::Timestamp;
 use crate::formats::RECORD;
@@ -43,9 +43,10 @@ pub fn encode_record(record: &SessionRecord, app_id: &str, issuer: &str) -> Vec<
     }
     out.maybe(record.scope.as_deref());
     out.text(&record.claims);
-    out.number(record.extensions.len() as u64);
-    for (tag, value) in &record.extensions {
-        out.number(u64::from(*tag));
+    out.number((record.extensions.len() + usize::from(record.proof_key.is_some())) as u64);
+    let key = record.proof_key.iter().map(|key| (PROOF_KEY, key.expose()));
+    for (tag, value) in record.extensions.iter().map(|(tag, value)| (*tag, value)).chain(key) {
+        out.number(u64::from(tag));
         out.bytes(value);
     }
     out.padded()
@@ -58,7 +59,7 @@ pub fn decode_record(bytes: &[u8], registration: Registration) -> Option<Session
         return None;
     }
     let (_app_id, _issuer) = (input.bytes()?, input.bytes()?);
-    Some(SessionRecord {
+    let mut record = SessionRecord {
         registration,
         session_id: SessionId::new(input.array()?),
         generation: u32::try_from(input.number()?).ok()?,
@@ -76,11 +77,16 @@ pub fn decode_record(bytes: &[u8], registration: Registration) -> Option<Session
             1 => Some(Secret::new(input.token()?)),
             _ => return None,
         },
+        proof_key: None,
         scope: input.maybe()?,
         claims: input.text()?,
         id_token: None,
         extensions: input.extensions()?,
-    })
+    };
+    if let Some(index) = record.extensions.iter().position(|(tag, _)| *tag == PROOF_KEY) {
+        record.proof_key = Some(Secret::new(record.extensions.remove(index).1));
+    }
+    Some(record)
 }
 
 /// Encodes a login attempt.

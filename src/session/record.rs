@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::registration::Registration;
 use super::ruled_claims::{Claims, pick};
 use crate::clock::Timestamp;
+use crate::config::ProofKey;
 use crate::secret::Secret;
 use crate::store::KnownAs;
 
@@ -45,6 +46,8 @@ pub struct SessionRecord {
     pub access_token: Secret<String>,
     pub access_expires: Timestamp,
     pub refresh_token: Option<Secret<String>>,
+    /// What the access token is bound to, where that is a key of this session's own.
+    pub proof_key: Option<ProofKey>,
     pub scope: Option<String>,
     /// JSON object: the claims that the SPA may see.
     pub claims: String,
@@ -66,6 +69,9 @@ const RULED: u16 = 4;
 const BOUND_TO: u16 = 5;
 /// The tag of the generation that the access token came with, four bytes, where that is an earlier one.
 const ACCESS_GENERATION: u16 = 6;
+/// The tag of the session's own key among the sealed fields; it is a secret, and so never among the extensions. 7 is one of a later
+/// release, in tests.
+pub(super) const PROOF_KEY: u16 = 8;
 
 impl SessionRecord {
     /// Remembers the nonce of the login.

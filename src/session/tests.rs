@@ -75,6 +75,7 @@ pub(super) fn record(access_token: &str) -> SessionRecord {
         access_token: Secret::from(access_token),
         access_expires: NOW.plus(Duration::from_secs(300)),
         refresh_token: Some(Secret::from("refresh-token")),
+        proof_key: None,
         scope: Some("openid".to_owned()),
         claims: "{\"sub\":\"alice\"}".to_owned(),
         id_token: Some(Secret::from("head.body.signature")),
@@ -202,6 +203,23 @@ fn every_cookie_is_secure_http_only_strict_and_host_locked() {
         let hint = line.starts_with("__Secure-app-hint=") && line.contains("; Path=/logout;");
         assert!(host_locked || hint, "{line}");
     }
+}
+
+// proves: SC-07
+#[test]
+fn the_key_of_a_session_is_sealed_with_its_tokens_and_never_printed() {
+    let cookies = cookies();
+    let mut before = record("opaque");
+    let key = b"the-private-key-of-a-session".to_vec();
+    before.proof_key = Some(Secret::new(key.clone()));
+    let jar = jar_of(&cookies.seal(&before, &[], NOW).unwrap());
+    let Opened::Open(session) = cookies.open(&[&jar], NOW) else { panic!("not open") };
+    assert_eq!(session.record.proof_key.as_ref().unwrap().expose(), &key);
+    assert_eq!(session.record.extensions, before.extensions, "it is none of them");
+    let printed = format!("{:?}", session.record);
+    assert!(printed.contains("proof_key: Some([redacted])"), "{printed}");
+    let numbers = format!("{key:?}").trim_matches(['[', ']']).to_owned();
+    assert!(!printed.contains(&numbers) && !printed.contains("the-private-key"), "{printed}");
 }
 
 #[test]

@@ -101,9 +101,13 @@ impl ApiTokens {
         let (now, token) = (self.clock.now(), caller.map(|caller| &caller.record.access_token));
         // A digest of a token costs more than all the rest of this.
         let serves = |kept: &Kept| kept.subject.as_deref() == token && now < kept.until;
-        let bound_to = asked.provider.bound_to().unwrap_or_default();
+        let bound_to = match caller {
+            Some(caller) => caller.record.bound_to(),
+            None => asked.provider.bound_to(),
+        };
         let session = caller.map(|caller| caller.record.session_id.as_bytes());
-        let key = key((asked.registration, bound_to), (source, target), session);
+        let key =
+            key((asked.registration, bound_to.unwrap_or_default()), (source, target), session);
         let flight = self.flights.join_if(key, serves, || {
             let (it, target) = (self.clone(), target.clone());
             let subject = token.cloned().map(Arc::new);
@@ -168,6 +172,7 @@ fn fetch(
 ) -> impl Future<Output = Result<ApiToken, NoToken>> + Send + use<> {
     let provider = Arc::clone(&asked.provider);
     let subject = caller.map(|caller| caller.record.access_token.clone());
+    let dpop = caller.and_then(|caller| provider.proofs(caller.record.proof_key.as_ref()));
     let grant = caller.filter(|_| source == TokenSource::Resource).map(|caller| {
         let Caller { record, refresher, request_id } = caller;
         (record.clone(), Arc::clone(refresher), request_id.to_owned())
@@ -179,9 +184,11 @@ fn fetch(
         }
         let fetched = match (source, &subject) {
             (TokenSource::Client, _) => provider.client_token(&target).await.map(Some),
-            (TokenSource::Introspect, Some(token)) => provider.introspect(token).await,
+            (TokenSource::Introspect, Some(token)) => {
+                provider.introspect(token, dpop.as_ref()).await
+            }
             (TokenSource::Exchange, Some(token)) => {
-                provider.exchange_for(token, &target).await.map(Some)
+                provider.exchange_for(token, &target, dpop.as_ref()).await.map(Some)
             }
             // The other sources have no need of this.
             _ => Ok(None),

@@ -66,15 +66,28 @@ impl Providers {
         self.iter().find(|one| one.registration == registration)
     }
 
-    /// The proofs that go out with the access token of `record`; `None` with one of bearers, or of a certificate.
+    /// The proofs that go out with tokens of the session of `record`; `None` with those of bearers, or of a certificate.
     ///
     /// # Errors
-    /// It is bound to another key or certificate than the configured one, or to none where there is one, or the reverse: such a token is
-    /// never sent (SC-02, SC-07, SC-09).
-    pub fn proofs_of(&self, record: &SessionRecord) -> Result<Option<&Dpop>, OtherBinding> {
+    /// [`Providers::is_bound`] says no.
+    pub fn proofs_of(&self, record: &SessionRecord) -> Result<Option<Dpop>, OtherBinding> {
+        if !self.is_bound(record) {
+            return Err(OtherBinding);
+        }
         let provider = self.of(record.registration).map(|one| &one.provider);
-        let is_same = provider.and_then(|one| one.bound_to()) == record.bound_to();
-        if is_same { Ok(provider.and_then(|one| one.dpop())) } else { Err(OtherBinding) }
+        let Some(provider) = provider.filter(|one| one.dpop().is_some()) else { return Ok(None) };
+        // Without proofs it would go out as one of bearers.
+        provider.proofs(record.proof_key.as_ref()).map(Some).ok_or(OtherBinding)
+    }
+
+    /// Whether the access token of `record` is bound as its provider's are now. One that is bound to another key or certificate than the
+    /// configured one, or to none where there is one, or the reverse, is never sent (SC-02, SC-07, SC-09).
+    pub fn is_bound(&self, record: &SessionRecord) -> bool {
+        let has_key = record.proof_key.is_some();
+        match self.of(record.registration) {
+            Some(one) => one.provider.binds(record.bound_to(), has_key),
+            None => record.bound_to().is_none(),
+        }
     }
 
     /// The names by which the session `record` can be ended.

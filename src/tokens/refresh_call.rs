@@ -60,7 +60,8 @@ pub(super) async fn fetch(
         Purpose::Login => None,
         Purpose::Api(_, target) => Some(&**target),
     };
-    let answer = provider.refresh(token, target, &expectation(&from)).await;
+    let answer =
+        provider.refresh((token, from.proof_key.as_ref()), target, &expectation(&from)).await;
     metrics.refresh_took(asked.elapsed().as_secs_f64());
     let tokens = match answer {
         Ok(tokens) => tokens,
@@ -99,6 +100,7 @@ fn renewed(from: &SessionRecord, tokens: TokenSet, clock: &Clock) -> SessionReco
     record.access_token = tokens.access_token;
     record.access_expires = tokens.expires_at;
     record.set_bound_to(tokens.bound_to);
+    record.proof_key = tokens.proof_key;
     // RF-02: no new refresh token means that the old one goes on.
     if tokens.refresh_token.is_some() || tokens.refresh_ends.is_some() {
         record.set_refresh_ends(tokens.refresh_ends);

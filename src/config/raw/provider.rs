@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Pairs, texts};
 use crate::config::choices::{
-    AssertionAudience, ClientAuthMethod, IntrospectionForm, Profile, PushedRequests, ResponseMode,
-    SenderConstraint,
+    AssertionAudience, ClientAuthMethod, DpopKeys, IntrospectionForm, Profile, PushedRequests,
+    ResponseMode, SenderConstraint,
 };
 
 /// The authorization server and our client there.
@@ -38,7 +38,10 @@ pub struct RawProvider {
     /// `dpop_key_file`, or by `mtls` (RFC 8705) to the certificate in `client_certificate_file`, which the APIs are then shown, too. A
     /// server that gives other tokens, or does not say that it gives such, is refused.
     pub sender_constraint: SenderConstraint,
-    /// With `dpop`: the private key, as for `client_key_file`, and another one than that. Read again when it changes; sessions
+    /// With `dpop`, whose key that is: the `deployment`'s, in `dpop_key_file`; or of each `session` one of its own, made at its login
+    /// and sealed with its tokens.
+    pub dpop_keys: DpopKeys,
+    /// With `dpop`: the private key of the deployment, as for `client_key_file`, and another one than that. Read again when it changes; sessions
     /// then get new tokens at their next call.
     #[schemars(extend("x-unit" = "file"))]
     pub dpop_key_file: Option<String>,
@@ -167,6 +170,7 @@ impl Default for RawProvider {
             client_secret_env: None,
             profile: Profile::Oidc,
             sender_constraint: SenderConstraint::None,
+            dpop_keys: DpopKeys::Deployment,
             dpop_key_file: None,
             auth_method: ClientAuthMethod::ClientSecretBasic,
             client_certificate_file: None,

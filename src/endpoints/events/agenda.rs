@@ -120,6 +120,7 @@ mod tests {
             access_token: Secret::new("a".to_owned()),
             access_expires: at(token_life),
             refresh_token: refresh_token.then(|| Secret::new("r".to_owned())),
+            proof_key: None,
             scope: None,
             claims: "{}".to_owned(),
             id_token: None,

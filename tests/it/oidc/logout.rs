@@ -21,7 +21,14 @@ async fn revocation_authenticates_the_client_and_ends_the_token() {
     assert!(request.basic().is_some());
     let expected =
         cloakroom::oidc::RefreshExpectation { sub: login.claims.sub, nonce: None, auth_time: None };
-    assert!(setup.provider.refresh(&token, None, &expected).await.unwrap_err().is_invalid_grant());
+    assert!(
+        setup
+            .provider
+            .refresh((&token, None), None, &expected)
+            .await
+            .unwrap_err()
+            .is_invalid_grant()
+    );
     // A token that the server does not know is a revoked one.
     setup.provider.revoke(&Secret::from("unknown"), "refresh_token").await.unwrap();
 }

@@ -26,7 +26,7 @@ async fn logged_in(setup: Setup) -> (Setup, Secret<String>) {
 }
 
 async fn refresh(setup: &Setup, token: &Secret<String>) -> Result<TokenSet, OidcError> {
-    setup.provider.refresh(token, None, &session()).await
+    setup.provider.refresh((token, None), None, &session()).await
 }
 
 // proves: RF-01
@@ -194,10 +194,10 @@ async fn a_refreshed_id_token_needs_a_signature_too(
 async fn a_nonce_in_a_refreshed_id_token_is_absent_or_the_logins_own() {
     let (setup, token) = logged_in(Setup::new().await).await;
     let expected = RefreshExpectation { nonce: Some("n1".to_owned()), ..session() };
-    assert!(setup.provider.refresh(&token, None, &expected).await.is_ok(), "absent");
+    assert!(setup.provider.refresh((&token, None), None, &expected).await.is_ok(), "absent");
     for (nonce, outcome) in [("n1", None), ("n2", Some("id_token_nonce"))] {
         setup.op.turn(|knobs| knobs.refreshed_claims = set("nonce", Some(json!(nonce))));
-        let refreshed = setup.provider.refresh(&token, None, &expected).await;
+        let refreshed = setup.provider.refresh((&token, None), None, &expected).await;
         assert_eq!(refreshed.err().map(|error| error.code()), outcome);
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use cloakroom::clock::{Clock, Timestamp};
 use cloakroom::config::{
-    ClientAuthMethod, EndpointOverrides, IntrospectionForm, Profile, ProviderConfig,
+    ClientAuthMethod, DpopKeys, EndpointOverrides, IntrospectionForm, Profile, ProviderConfig,
     PushedRequests, ResponseMode, SenderConstraint,
 };
 use cloakroom::oidc::{
@@ -160,6 +160,7 @@ pub fn config(issuer: &str) -> ProviderConfig {
         profile: Profile::Oidc,
         certificate: None,
         sender_constraint: SenderConstraint::None,
+        dpop_keys: DpopKeys::Deployment,
         dpop_key: None,
         pushed_requests: PushedRequests::WhenRequired,
         signed_requests: false,

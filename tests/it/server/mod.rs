@@ -17,6 +17,7 @@ mod control;
 mod deny_file;
 mod dev_server;
 mod dpop;
+mod dpop_sessions;
 mod events;
 mod explain;
 mod form_post;
