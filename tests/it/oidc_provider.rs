@@ -6,6 +6,8 @@ mod api_tokens;
 #[cfg(feature = "dev")]
 mod dpop;
 #[cfg(feature = "dev")]
+mod fapi2;
+#[cfg(feature = "dev")]
 mod mtls;
 #[cfg(feature = "dev")]
 mod several;
