@@ -178,12 +178,6 @@ impl Sessions {
         self.refresh_problem(RefreshFailure::Ended, jar)
     }
 
-    /// The generation after `record` that a token for an API has brought, if the browser does not have it yet.
-    pub fn rotated(&self, record: &SessionRecord) -> Option<Refreshed> {
-        let newest = self.refresher.newest(record);
-        newest.filter(|newest| newest.generation > record.generation)
-    }
-
     /// Keeps the newest generation, for a request that got `next`, and gives the cookies for that; those that clear when the
     /// session ended meanwhile.
     ///
@@ -230,11 +224,17 @@ impl Sessions {
         session.last_seen.plus(self.config.idle_timeout).min(session.record.expires)
     }
 
-    /// A sign of life, when one is due; none for a session that ended meanwhile.
+    /// A sign of life, when one is due, or a generation that the browser does not have yet; none for a session that ended meanwhile.
     pub async fn touch(&self, session: &OpenSession, call: &Call<'_>) -> Vec<String> {
+        if self.is_denied(&session.record) {
+            return Vec::new();
+        }
+        if let Some(next) = self.rotated(&session.record) {
+            // Boxed: rare, and every call's future would be larger by it.
+            return Box::pin(self.reseal(&next, call)).await.unwrap_or_else(|(_, clear)| clear);
+        }
         // The answer to a long poll comes with the time of its request: it must not overwrite a later sign of life.
-        let late = call.now.plus(self.config.idle_timeout / 10) < self.clock.now();
-        if late || self.is_denied(&session.record) {
+        if call.now.plus(self.config.idle_timeout / 10) < self.clock.now() {
             return Vec::new();
         }
         if session.is_under_old_key && self.cookies.is_touch_due(session, call.now) {
@@ -242,6 +242,13 @@ impl Sessions {
             return Box::pin(self.touch_under_new_key(session, call)).await;
         }
         self.keeping.touch(session, call).await
+    }
+
+    /// The generation after `record` that a token for an API has brought (this call's, or one that was given up).
+    fn rotated(&self, record: &SessionRecord) -> Option<Refreshed> {
+        self.providers.of(record.registration).filter(|one| one.cuts_tokens)?;
+        let newest = self.refresher.newest(record);
+        newest.filter(|newest| newest.generation > record.generation)
     }
 
     /// A sign of life that also brings the session under the key which seals now. Not when a newer generation is there or may

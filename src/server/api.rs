@@ -359,9 +359,7 @@ impl Api<'_> {
         session: &OpenSession,
         next: Option<Refreshed>,
     ) -> Result<HttpResponse, Refused> {
-        let cuts = self.route.config().token == TokenSource::Resource;
-        let rotated = || cuts.then(|| self.app.sessions.rotated(&session.record)).flatten();
-        let lines = match next.or_else(rotated) {
+        let lines = match next {
             Some(next) => {
                 // The call is done either way: a session that ends here shows at the next one.
                 Box::pin(self.app.sessions.reseal(&next, self.call))
