@@ -4,10 +4,11 @@
 
 /**
  * What `session()` answers. `claims` holds only what the server lists in `session.claims`; all times are seconds; `provider`
- * is there when the app has several.
+ * is there when the app has several, `authorization_details` where logins ask for such.
  * @typedef {{ authenticated: false }} SignedOut
  * @typedef {{ authenticated: true, claims: Record<string, unknown>, access_token_expires_in: number,
- *             session_expires_in: number, idle_expires_in: number, provider?: string }} SignedIn
+ *             session_expires_in: number, idle_expires_in: number, provider?: string,
+ *             authorization_details?: { type: string, [name: string]: unknown }[] }} SignedIn
  * @typedef {SignedIn | SignedOut} Session
  */
 

@@ -55,6 +55,21 @@ fn bound_with(route: &str) -> String {
     format!("{least}[[routes]]\npath = \"/bound\"\n{route}\n")
 }
 
+// proves: AR-19
+#[rstest]
+#[case::no_json("accounts", "not a list in JSON")]
+#[case::no_list("{\"type\":\"accounts\"}", "not a list in JSON")]
+#[case::empty("[]", "not a list in JSON")]
+#[case::text("[\"accounts\"]", "has an entry without type")]
+#[case::no_type("[{\"type\":\"a\"},{\"actions\":[]}]", "has an entry without type")]
+#[case::empty_type("[{\"type\":\"\"}]", "has an entry without type")]
+fn details_that_say_nothing_are_refused(#[case] value: &str, #[case] wrong: &str) {
+    let text = LEAST.replace("[session]", &format!("authorization_details = '{value}'\n[session]"));
+    let found = problems(&text, &[], &[]);
+    let at = "provider.authorization_details: ";
+    assert!(found.len() == 1 && found[0].contains(&format!("{at}{wrong}")), "{found:?}");
+}
+
 #[test]
 fn keys_of_sessions_need_no_file() {
     let set = [("provider.sender_constraint", "dpop"), ("provider.dpop_keys", "session")];

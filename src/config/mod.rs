@@ -7,6 +7,7 @@
 mod agreement;
 mod app;
 mod audit;
+mod authorization_details;
 mod certificate;
 mod choices;
 mod claim_rules;
@@ -48,6 +49,7 @@ mod providers_tests;
 pub(super) mod tests;
 
 pub use audit::{AuditConfig, AuditTarget};
+pub use authorization_details::AuthorizationDetails;
 pub use certificate::ServerCertificate;
 pub use choices::*;
 pub use claim_rules::{ByClaim, ClaimRules};

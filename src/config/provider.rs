@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::authorization_details::authorization_details;
 use super::client_certificate::{ClientCertificate, client_certificate};
 use super::client_key::{ClientAssertion, ClientKey, client_assertion, dpop_key};
 use super::cookie_key::is_placeholder;
@@ -46,6 +47,7 @@ pub(super) fn provider(
         at.take(parse_plain(text))
     });
     let (profile, userinfo_signed) = (profile(at, raw), userinfo_signed(at, raw));
+    let details = authorization_details(at, raw);
     let ((issuer_template, allowed_tenants), ()) = (tenants?, profile?);
     let (times, credentials) = (times?, credentials?);
     Some(ProviderConfig {
@@ -66,6 +68,7 @@ pub(super) fn provider(
         introspection: raw.introspection,
         scopes: scopes?,
         resources: resources?,
+        authorization_details: details?,
         discovery_url: discovery_url.ok()?,
         endpoints: endpoints?,
         ca_file: ca_file.ok()?,

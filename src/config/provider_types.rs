@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::authorization_details::AuthorizationDetails;
 use super::choices::{
     ClientAuthMethod, DpopKeys, IntrospectionForm, Profile, PushedRequests, ResponseMode,
     SenderConstraint,
@@ -45,6 +46,7 @@ pub struct ProviderConfig {
     pub scopes: Vec<String>,
     /// What the grant is for; the login's own access token is for the first.
     pub resources: Vec<String>,
+    pub authorization_details: Option<AuthorizationDetails>,
     /// Default: issuer + `/.well-known/openid-configuration`.
     pub discovery_url: Option<String>,
     /// Endpoint overrides; win over the metadata document.

@@ -42,6 +42,7 @@ pub fn record_of(
         extensions: Vec::new(),
     };
     record.set_bound_to(tokens.bound_to);
+    record.set_authorization_details(tokens.authorization_details.as_ref());
     record.keep_ruled(&all, &kept.ruled);
     record
 }

@@ -41,6 +41,9 @@ struct View<'a> {
     provider: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     claims: Option<&'a RawValue>,
+    /// What was granted in detail, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    authorization_details: Option<&'a RawValue>,
     #[serde(skip_serializing_if = "Option::is_none")]
     access_token_expires_in: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -57,6 +60,9 @@ impl<'a> View<'a> {
             authenticated: true,
             provider: provider.map(|provider| provider.id.as_str()),
             claims: serde_json::from_str(&record.claims).ok(),
+            authorization_details: record
+                .authorization_details()
+                .and_then(|text| serde_json::from_str(text).ok()),
             access_token_expires_in: Some(record.access_expires.seconds_after(call.now)),
             session_expires_in: Some(record.ends().seconds_after(call.now)),
             idle_expires_in: Some(sessions.idle_end(session).seconds_after(call.now)),

@@ -60,6 +60,8 @@ pub(super) struct Client<'a> {
     pub(super) scopes: &'a [String],
     /// What the grant is for (RFC 8707 §2.1).
     pub(super) resources: &'a [String],
+    /// What is asked for in detail (RFC 9396 §3).
+    pub(super) details: Option<&'a str>,
     /// The operator's parameters; they win over the SPA's.
     pub(super) params: &'a BTreeMap<String, String>,
     pub(super) response_mode: ResponseMode,
@@ -93,6 +95,9 @@ pub(super) fn url(endpoint: &Url, client: Client<'_>, request: &AuthorizationReq
     }
     for resource in client.resources {
         url = url.add_extra_param("resource", resource);
+    }
+    if let Some(details) = client.details {
+        url = url.add_extra_param("authorization_details", details);
     }
     for (name, value) in client.params {
         url = url.add_extra_param(name, value);

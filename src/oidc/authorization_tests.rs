@@ -23,6 +23,7 @@ fn build(params: &[(&str, &str)], extra: &[(&str, &str)]) -> Vec<(String, String
         redirect_uri: &redirect_uri,
         scopes: &scopes,
         resources: &[],
+        details: None,
         params: &params,
         response_mode: crate::config::ResponseMode::Query,
     };

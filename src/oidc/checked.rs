@@ -12,7 +12,7 @@ use super::metadata::Metadata;
 use super::token_request::{Client, Form};
 use super::token_response::{self, Granted, TokenSet};
 use super::userinfo::{self, Userinfo};
-use super::{CodeExchange, Dpop, Provider, client_assertion};
+use super::{CodeExchange, Dpop, Provider, client_assertion, details};
 use crate::config::{AssertionAudience, ClientAuthMethod};
 use crate::secret::Secret;
 
@@ -56,6 +56,10 @@ impl Provider {
         let life = self.config.default_token_lifetime;
         let mut tokens = token_response::parse(&answer, asked_at, life, self.token_type())?;
         tokens.bound_to = self.binding(dpop);
+        let said = tokens.authorization_details.take();
+        if let Some(asked) = &self.config.authorization_details {
+            tokens.authorization_details = details::granted(asked, said)?;
+        }
         if let Some(scope) = &tokens.scope {
             match token_response::granted(&self.config.scopes, scope) {
                 Granted::AsAsked => {}

@@ -12,7 +12,7 @@ use super::json;
 use super::token_request::{self, Client};
 use super::{Metadata, Provider};
 use crate::clock::Timestamp;
-use crate::config::ClientAuthMethod;
+use crate::config::{AuthorizationDetails, ProviderConfig};
 use crate::secret::Secret;
 
 /// No authorization server has given it out.
@@ -38,6 +38,8 @@ pub struct Examination {
 pub struct Facts {
     /// Configured scopes that it does not list.
     pub unknown_scopes: Option<Vec<String>>,
+    /// Types of what is asked for in detail that it does not list.
+    pub unknown_details: Option<Vec<String>>,
     pub s256: Option<bool>,
     pub code: Option<bool>,
     /// The configured way for the client to show its secret.
@@ -91,12 +93,7 @@ impl Provider {
             |client: Client<'_>| token_request::code(client, MADE_UP_CODE, redirect_uri, &verifier);
         let asked = self.ask_token(&metadata, form, self.dpop()).await;
         Examination {
-            discovery: Ok(facts(
-                &document,
-                &metadata,
-                &self.config.scopes,
-                self.config.auth_method,
-            )),
+            discovery: Ok(facts(&document, &metadata, &self.config)),
             clock_ahead: date.map(|date| ahead(date, self.clock.now())),
             keys: keys.map(|keys| keys.len()),
             client: asked.map_or(Verdict::Unavailable, |(answer, _)| verdict(&answer)),
@@ -109,23 +106,24 @@ fn ahead(date: SystemTime, now: Timestamp) -> i64 {
     i64::try_from(date).unwrap_or(i64::MAX).saturating_sub(i64::try_from(now.0).unwrap_or(i64::MAX))
 }
 
-fn facts(
-    document: &Map<String, Value>,
-    metadata: &Metadata,
-    scopes: &[String],
-    auth_method: ClientAuthMethod,
-) -> Facts {
+fn facts(document: &Map<String, Value>, metadata: &Metadata, config: &ProviderConfig) -> Facts {
     let lists = |name: &str| document.get(name).and_then(Value::as_array);
     let has = |name: &str, wanted: &str| Some(lists(name)?.iter().any(|value| value == wanted));
     let is_true = |name: &str| document.get(name) == Some(&Value::Bool(true));
     Facts {
         unknown_scopes: lists("scopes_supported").map(|known| {
             let is_unknown = |scope: &&String| !known.iter().any(|value| value == scope.as_str());
-            scopes.iter().filter(is_unknown).cloned().collect()
+            config.scopes.iter().filter(is_unknown).cloned().collect()
+        }),
+        unknown_details: lists("authorization_details_types_supported").map(|known| {
+            let asked = config.authorization_details.iter().flat_map(AuthorizationDetails::list);
+            let types =
+                asked.filter_map(|one| one.get("type")).filter(|kind| !known.contains(kind));
+            types.filter_map(Value::as_str).map(ToOwned::to_owned).collect()
         }),
         s256: has("code_challenge_methods_supported", "S256"),
         code: has("response_types_supported", "code"),
-        auth_method: has("token_endpoint_auth_methods_supported", auth_method.name()),
+        auth_method: has("token_endpoint_auth_methods_supported", config.auth_method.name()),
         end_session: metadata.end_session.is_some(),
         revocation: metadata.revocation.is_some(),
         introspection: metadata.introspection.is_some(),

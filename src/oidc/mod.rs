@@ -8,6 +8,7 @@ mod authorization;
 mod binding;
 mod checked;
 mod client_assertion;
+mod details;
 mod discovery;
 mod dpop;
 mod end_session;
@@ -59,7 +60,9 @@ use self::key_cache::KeyCache;
 use self::metadata::Metadata;
 use self::token_request::Client;
 use crate::clock::Clock;
-use crate::config::{ClientKey, Profile, ProofKey, ProviderConfig, PushedRequests, TokenTarget};
+use crate::config::{
+    AuthorizationDetails, ClientKey, Profile, ProofKey, ProviderConfig, PushedRequests, TokenTarget,
+};
 use crate::secret::{Random, Secret};
 
 /// One authorization server, as one client of it.
@@ -166,6 +169,7 @@ impl Provider {
             redirect_uri: &self.redirect_uri,
             scopes: &self.config.scopes,
             resources: &self.config.resources,
+            details: self.config.authorization_details.as_ref().map(AuthorizationDetails::text),
             params: &self.config.authorize_params,
             response_mode: self.config.response_mode,
         };

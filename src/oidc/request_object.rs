@@ -27,9 +27,10 @@ pub(super) fn made(
     });
     let mut claims = Map::new();
     for (name, value) in parameters {
-        // RFC 9101 §4: numbers are numbers.
-        let number = (name == "max_age").then(|| value.parse::<u64>().ok()).flatten();
-        let value = number.map_or_else(|| json!(value), |number| json!(number));
+        // RFC 9101 §4: numbers are numbers, and lists of objects are such (RFC 9396 §3).
+        let is_json = matches!(name.as_str(), "max_age" | "authorization_details");
+        let parsed = is_json.then(|| serde_json::from_str(value).ok()).flatten();
+        let value = parsed.unwrap_or_else(|| json!(value));
         // RFC 8707 §2.1: several of one name are a list.
         match claims.get_mut(name) {
             None => drop(claims.insert(name.clone(), value)),

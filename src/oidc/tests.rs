@@ -33,6 +33,7 @@ pub(super) fn provider_config(issuer: &str) -> ProviderConfig {
         introspection: IntrospectionForm::Jwt,
         scopes: vec!["openid".to_owned(), "sales".to_owned()],
         resources: Vec::new(),
+        authorization_details: None,
         discovery_url: None,
         endpoints: EndpointOverrides::default(),
         ca_file: None,

@@ -33,6 +33,8 @@ pub struct TokenSet {
     pub id_token: Option<Secret<String>>,
     /// What was granted, if the server says it.
     pub scope: Option<String>,
+    /// The same in detail, as it says it (RFC 9396 §7); a list once it has been compared with what was asked for.
+    pub authorization_details: Option<Value>,
 }
 
 /// How the granted scope relates to what is configured.
@@ -73,6 +75,7 @@ pub(super) fn parse(
         refresh_token: token(&mut members, "refresh_token")?,
         refresh_ends: refresh_life(&members).map(|life| asked_at.plus(life)),
         id_token: id_token(&mut members)?,
+        authorization_details: members.remove("authorization_details"),
         scope: match members.remove("scope") {
             Some(Value::String(scope)) => Some(scope),
             _ => None,

@@ -230,7 +230,8 @@ fn clocks(ahead: Option<i64>, skew: Duration) -> Finding {
     }
 }
 
-fn said(facts: &Facts, tell: &mut impl FnMut(Finding)) {
+/// What is asked for and not listed there.
+fn unlisted(facts: &Facts, tell: &mut impl FnMut(Finding)) {
     if let Some(unknown) = &facts.unknown_scopes {
         tell(if unknown.is_empty() {
             ok("scopes", "all configured scopes are known there")
@@ -243,6 +244,17 @@ fn said(facts: &Facts, tell: &mut impl FnMut(Finding)) {
             )
         });
     }
+    if let Some(unknown) = facts.unknown_details.as_ref().filter(|unknown| !unknown.is_empty()) {
+        tell(warning(
+            "authorization_details",
+            format!("these types are not listed there: {}", unknown.join(" ")),
+            "compare provider.authorization_details with its manual",
+        ));
+    }
+}
+
+fn said(facts: &Facts, tell: &mut impl FnMut(Finding)) {
+    unlisted(facts, tell);
     if facts.s256 == Some(false) {
         tell(warning(
             "pkce",

@@ -69,6 +69,8 @@ const RULED: u16 = 4;
 const BOUND_TO: u16 = 5;
 /// The tag of the generation that the access token came with, four bytes, where that is an earlier one.
 const ACCESS_GENERATION: u16 = 6;
+/// The tag of what was granted in detail (RFC 9396), in JSON.
+const DETAILS: u16 = 9;
 /// The tag of the session's own key among the sealed fields; it is a secret, and so never among the extensions. 7 is one of a later
 /// release, in tests.
 pub(super) const PROOF_KEY: u16 = 8;
@@ -101,6 +103,19 @@ impl SessionRecord {
     pub fn set_refresh_ends(&mut self, ends: Option<Timestamp>) {
         self.extensions.retain(|(tag, _)| *tag != REFRESH_ENDS);
         self.extensions.extend(ends.map(|ends| (REFRESH_ENDS, ends.0.to_be_bytes().to_vec())));
+    }
+
+    /// What was granted in detail, in JSON, as the authorization server said it last.
+    pub fn authorization_details(&self) -> Option<&str> {
+        self.text(DETAILS)
+    }
+
+    /// Remembers what was granted in detail, if the authorization server says it: what it does not repeat is as before.
+    pub fn set_authorization_details(&mut self, granted: Option<&Value>) {
+        if let Some(granted) = granted {
+            self.extensions.retain(|(tag, _)| *tag != DETAILS);
+            self.extensions.push((DETAILS, granted.to_string().into_bytes()));
+        }
     }
 
     /// The generation that the access token came with: later ones may have brought another refresh token only.

@@ -100,6 +100,7 @@ fn renewed(from: &SessionRecord, tokens: TokenSet, clock: &Clock) -> SessionReco
     record.access_token = tokens.access_token;
     record.access_expires = tokens.expires_at;
     record.set_bound_to(tokens.bound_to);
+    record.set_authorization_details(tokens.authorization_details.as_ref());
     record.proof_key = tokens.proof_key;
     // RF-02: no new refresh token means that the old one goes on.
     if tokens.refresh_token.is_some() || tokens.refresh_ends.is_some() {

@@ -239,7 +239,7 @@ fn recipes(page: &str) -> Vec<String> {
 #[test]
 fn check_takes_the_recipe_of_every_authorization_server() {
     let recipes = recipes(&text("docs/providers.md"));
-    assert_eq!(recipes.len(), 11, "a recipe was lost, or is new");
+    assert_eq!(recipes.len(), 12, "a recipe was lost, or is new");
     for (number, recipe) in recipes.iter().enumerate() {
         let file = folder("recipe").join(format!("{number}.toml"));
         fs::write(&file, recipe).unwrap();

@@ -54,6 +54,23 @@ fn level<'a>(findings: &'a [Value], check: &str) -> &'a str {
     found.unwrap_or_else(|| panic!("no {check}: {findings:?}"))["level"].as_str().unwrap()
 }
 
+// proves: AR-19
+#[tokio::test(flavor = "multi_thread")]
+async fn types_that_the_server_does_not_list_are_named_and_those_that_it_does_not_speak_of_are_not()
+{
+    let op = hostile_op(Clock::system()).await;
+    let details = "authorization_details = '[{\"type\":\"accounts\"},{\"type\":\"payments\"}]'";
+    let text = config(&op.issuer, &op.issuer, "").replace("timeout = \"3s\"", details);
+    let (_, found) = findings(&text, CLIENT_SECRET).await;
+    assert!(found.iter().all(|finding| finding["check"] != "authorization_details"), "{found:?}");
+    let listed = Some(json!(["accounts"]));
+    op.turn(|knobs| knobs.discovery = set("authorization_details_types_supported", listed));
+    let (good, found) = findings(&text, CLIENT_SECRET).await;
+    assert_eq!((good, level(&found, "authorization_details")), (true, "warning"));
+    let says = found.iter().find(|finding| finding["check"] == "authorization_details").unwrap();
+    assert!(says["says"].as_str().unwrap().ends_with(": payments"), "{says}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn before_a_certified_server_all_is_well_and_a_wrong_secret_is_noticed() {
     let callback = "http://localhost:8080/callback";

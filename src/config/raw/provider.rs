@@ -88,6 +88,10 @@ pub struct RawProvider {
     /// first; routes with `token = "resource"` get one for theirs.
     #[schemars(extend("x-unit" = "URLs"))]
     pub resources: Vec<String>,
+    /// What a login asks for in more detail than scopes can say (RFC 9396): a list in JSON, each entry with its `type`. What the server
+    /// says that it granted of it stands in `GET /session`.
+    #[schemars(extend("x-unit" = "JSON"))]
+    pub authorization_details: Option<String>,
     /// Where the metadata is, if not at the issuer's `/.well-known/openid-configuration`.
     #[schemars(extend("x-unit" = "URL"))]
     pub discovery_url: Option<String>,
@@ -186,6 +190,7 @@ impl Default for RawProvider {
             introspection: IntrospectionForm::Jwt,
             scopes: texts(&["openid"]),
             resources: Vec::new(),
+            authorization_details: None,
             discovery_url: None,
             authorization_endpoint: None,
             token_endpoint: None,

@@ -168,6 +168,7 @@ pub fn config(issuer: &str) -> ProviderConfig {
         introspection: IntrospectionForm::Jwt,
         scopes: ["openid", "profile", "sales"].map(ToOwned::to_owned).to_vec(),
         resources: Vec::new(),
+        authorization_details: None,
         discovery_url: None,
         endpoints: EndpointOverrides::default(),
         ca_file: None,

@@ -233,7 +233,8 @@ async fn a_request_is_signed_for_this_server_each_time_anew(
     #[values(
         "",
         "resources = [\"https://a.example\"]",
-        "resources = [\"https://a.example\", \"https://b.example\", \"https://c.example\"]"
+        "resources = [\"https://a.example\", \"https://b.example\", \"https://c.example\"]",
+        "authorization_details = '[{\"type\":\"accounts\"}]'"
     )]
     resources: &str,
 ) {

@@ -47,6 +47,9 @@ fn signed(state: &mut State, object: &str) -> Result<Vec<(String, String)>, &'st
     if starts > now || ends <= now || ends - starts > 3600 {
         return Err("time");
     }
+    if claims.get("authorization_details").is_some_and(|details| !details.is_array()) {
+        return Err("authorization_details are no list");
+    }
     if claims.get("max_age").is_some_and(|age| !age.is_u64()) {
         return Err("max_age is no number");
     }
