@@ -1,16 +1,18 @@
 //! What the routes and the providers of an app must agree on. Where access tokens are bound to the client's certificate (RFC 8705 section
 //! 3), each API that gets one is called over connections that show it, or it could not tell us from a thief. A token for one
-//! API can be cut only from a grant that is for that API (RFC 8707 section 2.2). Decides at start; a call has no choice.
+//! API can be cut only from a grant that is for that API (RFC 8707 section 2.2). FAPI 2.0 calls APIs over TLS. Decides at start; a call has
+//! no choice.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::choices::TokenSource;
+use super::choices::{Profile, TokenSource};
 use super::client_certificate::ClientCertificate;
 use super::provider_types::ProviderConfig;
 use super::raw::RawRoute;
 use super::report::At;
 use super::trust::Trust;
-use super::types::{RouteConfig, Upstream};
+use super::types::{Address, RouteConfig, Upstream};
 
 /// The routes of one app as `providers` need them; `at` is where they are written, as `raw`.
 pub(super) fn agreed(
@@ -25,17 +27,19 @@ pub(super) fn agreed(
         let mend = "give them one certificate, or make two apps: a connection to an API shows one";
         return at.fail("two providers bind tokens to different certificates", mend);
     }
+    let is_fapi2 = providers.iter().any(|one| one.profile == Profile::Fapi2);
     let agreed: Vec<Option<RouteConfig>> = routes
         .into_iter()
-        .map(|route| {
+        .map(|mut route| {
             let index = raw.iter().position(|raw| raw.path.as_ref() == Some(&route.path));
             let at = at.item(index.unwrap_or_default());
             let granted = granted(&at, &route, providers);
+            let secret = if is_fapi2 { over_tls(&at, &mut route) } else { Some(()) };
             let route = match certificate {
                 Some(certificate) => bound_route(&at, route, certificate),
                 None => Some(route),
             };
-            granted.and(route)
+            granted.and(secret).and(route)
         })
         .collect();
     agreed.into_iter().collect()
@@ -64,6 +68,28 @@ fn granted(at: &At<'_>, route: &RouteConfig, providers: &[ProviderConfig]) -> Op
     }
 }
 
+/// FAPI 2.0 calls APIs over TLS; what is on this machine may have plain HTTP.
+fn over_tls(at: &At<'_>, route: &mut RouteConfig) -> Option<()> {
+    let is_sent = route.token.is_sent();
+    let mut fine = Some(());
+    for (at, upstream) in upstreams(at, route) {
+        if is_sent && !upstream.tls && !is_here(upstream) {
+            let rule = "FAPI 2.0 Security Profile 5.2.1";
+            let why =
+                format!("is forbidden by profile = \"fapi2\": APIs are called over TLS ({rule})");
+            fine = at.fail(why, "write https://…");
+        }
+    }
+    fine
+}
+
+fn is_here(upstream: &Upstream) -> bool {
+    let is_unix = |address: &Address| matches!(address, Address::Unix(_));
+    let is_loopback = upstream.host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+    let all_unix = !upstream.addresses.is_empty() && upstream.addresses.iter().all(is_unix);
+    upstream.host == "localhost" || is_loopback || all_unix
+}
+
 fn bound_route(
     at: &At<'_>,
     mut route: RouteConfig,
@@ -72,20 +98,25 @@ fn bound_route(
     if !route.token.is_sent() {
         return Some(route);
     }
-    let by_claim = route.rules.by_claim.iter_mut().flat_map(|by| by.upstreams.values_mut());
-    for upstream in std::iter::once(&mut route.upstream).chain(by_claim) {
+    let route_at = at;
+    for (at, upstream) in upstreams(at, &mut route) {
         if !upstream.tls {
             let mend =
                 "write https://…: plain HTTP cannot show the certificate that tokens are bound to";
-            return at.key("upstream").fail("is plain HTTP, and tokens are bound by mtls", mend);
+            return at.fail("is plain HTTP, and tokens are bound by mtls", mend);
         }
-        show(at, upstream, certificate)?;
+        let Some(trust) = showing(upstream, certificate) else {
+            let mend = "remove it: the API is shown the provider's client_certificate_file";
+            let at = route_at.key("client_cert_file");
+            return at.fail("is another certificate than tokens are bound to", mend);
+        };
+        upstream.trust = Some(Arc::new(trust));
     }
     Some(route)
 }
 
-/// Shows the certificate to this upstream, beside whatever the route says of its authorities.
-fn show(at: &At<'_>, upstream: &mut Upstream, certificate: &ClientCertificate) -> Option<()> {
+/// What the route says of the upstream's authorities, with the certificate; `None` where it shows another one.
+fn showing(upstream: &Upstream, certificate: &ClientCertificate) -> Option<Trust> {
     let trust = match upstream.trust.as_deref() {
         Some(trust) => trust.clone(),
         None => Trust::read(None).ok()?,
@@ -93,12 +124,14 @@ fn show(at: &At<'_>, upstream: &mut Upstream, certificate: &ClientCertificate) -
     let is_other = |own: Arc<rustls::sign::CertifiedKey>| {
         own.cert.first() != certificate.certified().cert.first()
     };
-    if trust.identity().is_some_and(is_other) {
-        let mend = "remove it: the API is shown the provider's client_certificate_file";
-        return at
-            .key("client_cert_file")
-            .fail("is another certificate than tokens are bound to", mend);
-    }
-    upstream.trust = Some(Arc::new(trust.with_client_certificate(certificate)));
-    Some(())
+    let shows_another = trust.identity().is_some_and(is_other);
+    (!shows_another).then(|| trust.with_client_certificate(certificate))
+}
+
+/// Where a route's calls may go, each with where it is written.
+fn upstreams<'a, 'r>(at: &At<'a>, route: &'r mut RouteConfig) -> Vec<(At<'a>, &'r mut Upstream)> {
+    let by = at.key("upstream_by").key("upstreams");
+    let further = route.rules.by_claim.iter_mut().flat_map(|one| one.upstreams.iter_mut());
+    let further = further.map(|(value, upstream)| (by.key(value), upstream));
+    std::iter::once((at.key("upstream"), &mut route.upstream)).chain(further).collect()
 }

@@ -5,7 +5,9 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use base64_simd::URL_SAFE_NO_PAD;
+use base64_simd::{STANDARD, URL_SAFE_NO_PAD};
+use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::pem::PemObject as _;
 use rustls::sign::CertifiedKey;
 use sha2::{Digest as _, Sha256};
 
@@ -24,6 +26,8 @@ pub struct ClientCertificate {
     certified: Arc<CertifiedKey>,
     pem: Secret<String>,
     thumbprint: String,
+    /// Of the whole chain: another one for the same certificate is another thing to show.
+    fingerprint: [u8; 32],
 }
 
 impl ClientCertificate {
@@ -42,10 +46,16 @@ impl ClientCertificate {
         &self.thumbprint
     }
 
+    /// Of the certificate and those between it and its authority.
+    pub fn fingerprint(&self) -> &[u8; 32] {
+        &self.fingerprint
+    }
+
     fn read(cert: &Path, key: &Path) -> Result<Self, IdentityFault> {
         let chain = text(cert).map_err(IdentityFault::Certificate)?;
         let key = Secret::new(text(key).map_err(IdentityFault::Key)?);
-        let certified = certified_from(&chain, &key, &mut Sha256::new())?;
+        let mut hash = Sha256::new();
+        let certified = certified_from(&chain, &key, &mut hash)?;
         let first = certified.cert.first().ok_or(TrustFault::NoCertificate);
         let first = first.map_err(IdentityFault::Certificate)?;
         match ends(first) {
@@ -54,9 +64,28 @@ impl ClientCertificate {
             None => return Err(IdentityFault::Certificate(TrustFault::BadCertificate)),
         }
         let thumbprint = URL_SAFE_NO_PAD.encode_to_string(Sha256::digest(first));
-        let pem = Secret::new(format!("{}\n{chain}", key.expose()));
-        Ok(Self { certified: Arc::new(certified), pem, thumbprint })
+        let pem = pem(&key, &certified).ok_or(IdentityFault::Key(TrustFault::NoKey))?;
+        let fingerprint = hash.finalize().into();
+        Ok(Self { certified: Arc::new(certified), pem, thumbprint, fingerprint })
     }
+}
+
+/// What was read, and nothing else that the two files may hold: one reading of them for all who are shown it.
+fn pem(key: &Secret<String>, certified: &CertifiedKey) -> Option<Secret<String>> {
+    let key = PrivateKeyDer::from_pem_slice(key.expose().as_bytes()).ok()?;
+    let label = match &key {
+        PrivateKeyDer::Pkcs1(_) => "RSA PRIVATE KEY",
+        PrivateKeyDer::Sec1(_) => "EC PRIVATE KEY",
+        _ => "PRIVATE KEY",
+    };
+    let block = |label: &str, der: &[u8]| {
+        let body = Secret::new(STANDARD.encode_to_string(der));
+        format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", body.expose())
+    };
+    let chain: Vec<String> =
+        certified.cert.iter().map(|certificate| block("CERTIFICATE", certificate)).collect();
+    let key = Secret::new(block(label, key.secret_der()));
+    Some(Secret::new([key.expose().as_str(), &chain.concat()].concat()))
 }
 
 impl fmt::Debug for ClientCertificate {
@@ -64,6 +93,7 @@ impl fmt::Debug for ClientCertificate {
         // Of a certificate, which is no secret: so that another one is seen to be another.
         f.debug_struct("ClientCertificate")
             .field("thumbprint", &self.thumbprint)
+            .field("fingerprint", &self.fingerprint)
             .finish_non_exhaustive()
     }
 }
@@ -86,6 +116,10 @@ pub(super) fn client_certificate(
         let mend =
             "set auth_method = \"tls_client_auth\" or sender_constraint = \"mtls\", or remove it";
         return at.key(name).fail("is not used", mend);
+    }
+    if raw.proxy.as_ref().is_some_and(|proxy| proxy.starts_with("https://")) {
+        let mend = "write http://…: what goes through it is TLS to the server, and the proxy itself is shown nothing";
+        return at.key("proxy").fail("would be shown the client's certificate", mend);
     }
     let [cert, key] = written.map(|(name, file)| {
         at.key(name).required(file, "write the path of a PEM file; certificate and key go together")

@@ -110,11 +110,55 @@ fn routes_whose_tokens_are_bound_to_a_certificate_show_it() {
 )]
 #[case::plain_http_by_claim(
     "upstream = \"https://eu\"\nupstream_by = { claim = \"region\", upstreams = { us = \"http://us\" } }".to_owned(),
-    "upstream: is plain HTTP"
+    "upstream_by.upstreams.us: is plain HTTP"
 )]
 fn a_route_that_cannot_show_the_certificate_is_refused(#[case] route: String, #[case] wrong: &str) {
     let found = problems(&bound_with(&route), &[], &[]);
     assert!(found.len() == 1 && found[0].contains(&format!("routes.0.{wrong}")), "{found:?}");
+}
+
+// proves: CA-09
+#[test]
+fn the_certificate_is_not_shown_to_a_forward_proxy() {
+    let proxy = |scheme: &str| {
+        let line = format!("proxy = \"{scheme}://proxy.internal:3129\"\n[session]");
+        let upstream = "upstream = \"https://eu\"";
+        problems(&bound_with(upstream).replace("[session]", &line), &[], &[])
+    };
+    assert_eq!(proxy("http"), [""; 0]);
+    let found = proxy("https");
+    assert!(found.len() == 1 && found[0].contains("provider.proxy: would be shown"), "{found:?}");
+}
+
+// proves: CA-10
+#[test]
+fn another_chain_is_another_certificate_to_show_and_nothing_else_in_the_files_is_read() {
+    let folder = std::env::temp_dir().join(format!("cloakroom-chain-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let read = |cert: &str, key: &str| {
+        let (cert_file, key_file) = (folder.join("cert.pem"), folder.join("key.pem"));
+        std::fs::write(&cert_file, cert).unwrap();
+        std::fs::write(&key_file, key).unwrap();
+        let text = bound_with("upstream = \"https://eu\"")
+            .replace(CLIENT_CERT, &cert_file.display().to_string())
+            .replace(CLIENT_KEY, &key_file.display().to_string());
+        let config = load_text(&text, &[], &[]).unwrap();
+        let trust = config.apps[0].routes[0].upstream.trust.clone().unwrap();
+        (config.apps[0].providers[0].certificate.clone().unwrap(), trust)
+    };
+    let file = |path: &str| std::fs::read_to_string(path).unwrap();
+    let (cert, key, other) = (file(CLIENT_CERT), file(CLIENT_KEY), file(OTHER_CERT));
+    let plain = read(&cert, &key);
+    let longer = read(&format!("{cert}{other}"), &key);
+    assert_eq!(plain.0.thumbprint(), longer.0.thumbprint());
+    assert_ne!(format!("{:?}", plain.0), format!("{:?}", longer.0), "so that a reload sees it");
+    assert!(plain.1 != longer.1, "so that connections are made anew");
+    // A certificate beside the key is not the one that is shown.
+    let beside = read(&cert, &format!("{other}{key}"));
+    assert_eq!(beside.0.pem().expose(), plain.0.pem().expose());
+    assert_eq!(plain.0.pem().expose().matches("-----BEGIN CERTIFICATE-----").count(), 1);
+    let name = key.lines().nth(1).unwrap();
+    assert!(!format!("{:?}{:?}", plain.0, plain.1).contains(name));
 }
 
 #[test]

@@ -44,6 +44,27 @@ fn with_line(line: &str) -> String {
     with(&lines)
 }
 
+// proves: FA-15
+#[rstest]
+#[case::elsewhere("upstream = \"http://accounts\"", Some("upstream"))]
+#[case::by_claim(
+    "upstream = \"https://eu\"\nupstream_by = { claim = \"region\", upstreams = { us = \"http://us\" } }",
+    Some("upstream_by.upstreams.us")
+)]
+#[case::without_a_token("upstream = \"http://accounts\"\ntoken = \"none\"", None)]
+#[case::on_this_machine("upstream = \"http://127.0.0.1:8080\"", None)]
+#[case::by_name("upstream = \"http://localhost:8080\"", None)]
+#[case::a_socket("upstream = \"http://accounts\"\naddresses = [\"unix:/run/api.sock\"]", None)]
+fn apis_elsewhere_are_called_over_tls(#[case] route: &str, #[case] refused: Option<&str>) {
+    let text = format!("{}\n[[routes]]\npath = \"/api\"\n{route}\n", with(&LINES));
+    let found = problems(&text, &[], &[]);
+    let about = refused.map(|key| format!("routes.0.{key}: is forbidden by profile = \"fapi2\""));
+    match about {
+        None => assert_eq!(found, [""; 0]),
+        Some(about) => assert!(found.len() == 1 && found[0].contains(&about), "{found:?}"),
+    }
+}
+
 // proves: FA-01, FA-02, FA-05, FA-09, FA-12, FA-13
 #[rstest]
 #[case::secret("auth_method = \"client_secret_basic\"", "auth_method", "5.3.3.1")]

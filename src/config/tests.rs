@@ -911,6 +911,35 @@ fn apps_on_one_host_need_consent_and_paths_of_their_own() {
     assert!(found.len() == 1 && found[0].contains("not below the app's own path"), "{found:?}");
 }
 
+// proves: AR-02, AR-19
+#[rstest]
+fn what_only_we_say_in_a_request_is_no_further_parameter(
+    #[values(
+        "response_type",
+        "response_mode",
+        "client_id",
+        "client_secret",
+        "redirect_uri",
+        "scope",
+        "state",
+        "nonce",
+        "code",
+        "code_challenge",
+        "code_challenge_method",
+        "code_verifier",
+        "request",
+        "request_uri",
+        "registration",
+        "id_token_hint",
+        "grant_type",
+        "authorization_details"
+    )]
+    name: &str,
+) {
+    let found = problems(LEAST, &[], &[(&format!("provider.authorize_params.{name}"), "x")]);
+    assert!(found.len() == 1 && found[0].contains(name), "{found:?}");
+}
+
 // proves: AR-20
 #[rstest]
 #[case(&[("token", "exchange")], "token: a token for which API?")]

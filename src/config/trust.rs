@@ -86,7 +86,7 @@ impl Trust {
     pub fn with_client_certificate(self, certificate: &ClientCertificate) -> Self {
         let mut hash = Sha256::new();
         hash.update(self.fingerprint);
-        hash.update(certificate.thumbprint());
+        hash.update(certificate.fingerprint());
         let identity = Some(certificate.certified());
         Self { identity, fingerprint: hash.finalize().into(), ..self }
     }

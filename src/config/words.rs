@@ -57,7 +57,8 @@ const TAKEN_HEADERS: [&str; 47] = [
 
 /// Parameters of the authorization request that are ours to set. `max_age` obliges us to check `auth_time`
 /// (OpenID Connect Core 3.1.3.7-13), which only a login that asked for it does.
-const PROTOCOL_PARAMS: [&str; 24] = [
+const PROTOCOL_PARAMS: [&str; 25] = [
+    "authorization_details",
     "claims",
     "client_assertion",
     "client_assertion_type",

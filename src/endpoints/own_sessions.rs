@@ -140,6 +140,7 @@ impl<'a> Own<'a> {
         let (id, expires) = (*one.record.session_id.as_bytes(), one.record.expires);
         self.store.end(self.link, &one.name, &self.user).await.map_err(|_| unavailable())?;
         self.sessions.deny.deny(Whom::Session(&id), expires, Tokens::Revoke, self.call.now);
+        self.sessions.api_tokens.forget(&id);
         self.sessions.metrics.session_ended(SessionEnd::ByUser);
         let by = self.session.record.session_id.as_bytes();
         let ended = Event::EndedByUser { session: &id, by };

@@ -174,6 +174,7 @@ impl Sessions {
     pub fn grant_is_gone(&self, record: &SessionRecord, jar: &[&str]) -> (Problem, Vec<String>) {
         let ended = Whom::Session(record.session_id.as_bytes());
         self.deny.deny(ended, record.expires, Tokens::Leave, self.clock.now());
+        self.api_tokens.forget(record.session_id.as_bytes());
         self.metrics.session_ended(SessionEnd::GrantGone);
         self.refresh_problem(RefreshFailure::Ended, jar)
     }
@@ -208,6 +209,7 @@ impl Sessions {
                 let (session, code) = (newest.session_id.as_bytes(), Code::SessionTooLarge);
                 let now = self.clock.now();
                 self.deny.deny(Whom::Session(session), newest.expires, Tokens::Revoke, now);
+                self.api_tokens.forget(session);
                 self.metrics.session_ended(SessionEnd::TooLarge);
                 let code_text = code.as_str();
                 let ended = Event::RefreshFailed { session, code: code_text, session_ended: true };
@@ -226,16 +228,17 @@ impl Sessions {
 
     /// A sign of life, when one is due, or a generation that the browser does not have yet; none for a session that ended meanwhile.
     pub async fn touch(&self, session: &OpenSession, call: &Call<'_>) -> Vec<String> {
-        if self.is_denied(&session.record) {
-            return Vec::new();
-        }
-        if let Some(next) = self.rotated(&session.record) {
-            // Boxed: rare, and every call's future would be larger by it.
-            return Box::pin(self.reseal(&next, call)).await.unwrap_or_else(|(_, clear)| clear);
-        }
         // The answer to a long poll comes with the time of its request: it must not overwrite a later sign of life.
-        if call.now.plus(self.config.idle_timeout / 10) < self.clock.now() {
+        let late = call.now.plus(self.config.idle_timeout / 10) < self.clock.now();
+        if late || self.is_denied(&session.record) {
             return Vec::new();
+        }
+        let asked = self.providers.of(session.record.registration);
+        if asked.is_some_and(|one| one.cuts_tokens) {
+            // Boxed: rare, and every call's future would be larger by it.
+            if let Some(next) = Box::pin(self.rotated(session, call)).await {
+                return Box::pin(self.reseal(&next, call)).await.unwrap_or_else(|(_, clear)| clear);
+            }
         }
         if session.is_under_old_key && self.cookies.is_touch_due(session, call.now) {
             // Boxed: rare, and every call's future would be larger by it.
@@ -244,11 +247,16 @@ impl Sessions {
         self.keeping.touch(session, call).await
     }
 
-    /// The generation after `record` that a token for an API has brought (this call's, or one that was given up).
-    fn rotated(&self, record: &SessionRecord) -> Option<Refreshed> {
-        self.providers.of(record.registration).filter(|one| one.cuts_tokens)?;
-        let newest = self.refresher.newest(record);
-        newest.filter(|newest| newest.generation > record.generation)
+    /// The generation after that of `session` that a token for an API has brought: this call's, one that was given up, or, asked for as
+    /// often as a sign of life is due, that of an instance which is gone.
+    async fn rotated(&self, session: &OpenSession, call: &Call<'_>) -> Option<Refreshed> {
+        let record = &session.record;
+        let is_newer = |newest: &Refreshed| newest.generation > record.generation;
+        let known = self.refresher.newest(record).filter(is_newer);
+        if known.is_some() || !self.cookies.is_touch_due(session, call.now) {
+            return known;
+        }
+        self.refresher.newest_of_all(&Arc::new(record.clone())).await.filter(is_newer)
     }
 
     /// A sign of life that also brings the session under the key which seals now. Not when a newer generation is there or may
@@ -287,7 +295,8 @@ impl Sessions {
         }
     }
 
-    fn is_denied(&self, record: &SessionRecord) -> bool {
+    /// Whether the session of `record` has ended, as far as that is known here.
+    pub fn is_denied(&self, record: &SessionRecord) -> bool {
         self.ended(record).is_some()
     }
 

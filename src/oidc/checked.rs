@@ -3,7 +3,10 @@
 
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use super::error::OidcError;
+use super::http::Answer;
 use super::id_token::{IdClaims, LoginRules, Rules, check_access_token_hash};
 use super::jws::{Kind, Unverified};
 use super::key_cache::Asker;
@@ -13,6 +16,7 @@ use super::token_request::{Client, Form};
 use super::token_response::{self, Granted, TokenSet};
 use super::userinfo::{self, Userinfo};
 use super::{CodeExchange, Dpop, Provider, client_assertion, details};
+use crate::clock::Timestamp;
 use crate::config::{AssertionAudience, ClientAuthMethod};
 use crate::secret::Secret;
 
@@ -53,13 +57,25 @@ impl Provider {
         dpop: Option<&Dpop>,
     ) -> Result<TokenSet, OidcError> {
         let (answer, asked_at) = self.ask_token(metadata, form, dpop).await?;
+        self.read_tokens(&answer, asked_at, dpop)
+    }
+
+    /// The tokens of an answer of the token endpoint.
+    pub(super) fn read_tokens(
+        &self,
+        answer: &Answer,
+        asked_at: Timestamp,
+        dpop: Option<&Dpop>,
+    ) -> Result<TokenSet, OidcError> {
         let life = self.config.default_token_lifetime;
-        let mut tokens = token_response::parse(&answer, asked_at, life, self.token_type())?;
+        let mut tokens = token_response::parse(answer, asked_at, life, self.token_type())?;
         tokens.bound_to = self.binding(dpop);
         let said = tokens.authorization_details.take();
-        if let Some(asked) = &self.config.authorization_details {
-            tokens.authorization_details = details::granted(asked, said)?;
-        }
+        tokens.authorization_details = match &self.config.authorization_details {
+            Some(asked) => details::granted(asked, said)?,
+            // What was asked for once is not asked for any more.
+            None => Some(Value::Null),
+        };
         if let Some(scope) = &tokens.scope {
             match token_response::granted(&self.config.scopes, scope) {
                 Granted::AsAsked => {}

@@ -10,7 +10,8 @@ use crate::config::AuthorizationDetails;
 /// The largest answer that a session keeps, bytes.
 const LARGEST: usize = 4096;
 
-/// What was granted, to be kept and shown; `None` where the server does not say.
+/// What was granted, to be kept and shown: `null` where what was kept before does not hold any more, `None` where the server does not
+/// say.
 pub(super) fn granted(
     asked: &AuthorizationDetails,
     said: Option<Value>,
@@ -30,7 +31,7 @@ pub(super) fn granted(
     }
     if said.to_string().len() > LARGEST {
         tracing::warn!(code = "details_too_large", "what was granted in detail is not kept");
-        return Ok(None);
+        return Ok(Some(Value::Null));
     }
     Ok(Some(said))
 }

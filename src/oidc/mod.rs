@@ -51,7 +51,7 @@ pub use examine::{Examination, Facts, Verdict};
 pub use id_token::{IdClaims, RefreshExpectation};
 pub use jarm::claimed_state;
 pub use logout_token::LogoutToken;
-pub use token_response::TokenSet;
+pub use token_response::{RefreshRefusal, Rotated, TokenSet};
 
 use self::discovery::Discovery;
 use self::http::Http;
@@ -253,15 +253,20 @@ impl Provider {
         (refresh_token, key): (&Secret<String>, Option<&ProofKey>),
         target: Option<&TokenTarget>,
         expected: &RefreshExpectation,
-    ) -> Result<TokenSet, OidcError> {
+    ) -> Result<TokenSet, RefreshRefusal> {
         let metadata = self.ready().await?;
         let form = |client: Client<'_>| token_request::refresh(client, refresh_token, target);
         let key = self.proof_key(key)?;
-        let mut tokens = self.tokens(&metadata, form, self.proofs(key.as_ref()).as_ref()).await?;
+        let dpop = self.proofs(key.as_ref());
+        let (answer, asked_at) = self.ask_token(&metadata, form, dpop.as_ref()).await?;
+        let rotated = token_response::rotated(&answer, asked_at);
+        let refusal = |error| RefreshRefusal { error, rotated: rotated.clone() };
+        let mut tokens = self.read_tokens(&answer, asked_at, dpop.as_ref()).map_err(refusal)?;
         tokens.proof_key = key;
         if let Some(id_token) = &tokens.id_token {
-            let claims = self.verified(&metadata, id_token, &tokens.access_token).await?;
-            id_token::check_refresh(&claims, expected)?;
+            let claims = self.verified(&metadata, id_token, &tokens.access_token).await;
+            id_token::check_refresh(&claims.map_err(refusal)?, expected)
+                .map_err(|fault| refusal(fault.into()))?;
         }
         Ok(tokens)
     }

@@ -33,8 +33,40 @@ pub struct TokenSet {
     pub id_token: Option<Secret<String>>,
     /// What was granted, if the server says it.
     pub scope: Option<String>,
-    /// The same in detail, as it says it (RFC 9396 §7); a list once it has been compared with what was asked for.
+    /// The same in detail, as it says it (RFC 9396 §7); once it has been compared with what was asked for, a list, or `null` for what does
+    /// not hold any more.
     pub authorization_details: Option<Value>,
+}
+
+/// The refresh token of an answer, whatever else of it cannot be used: the one before may be used up (RFC 6749 §6).
+#[derive(Clone, Debug)]
+pub struct Rotated {
+    pub refresh_token: Secret<String>,
+    pub refresh_ends: Option<Timestamp>,
+}
+
+/// Why a refresh brought no tokens, and the refresh token that came all the same.
+#[derive(Debug)]
+pub struct RefreshRefusal {
+    pub error: OidcError,
+    pub rotated: Option<Rotated>,
+}
+
+impl From<OidcError> for RefreshRefusal {
+    fn from(error: OidcError) -> Self {
+        Self { error, rotated: None }
+    }
+}
+
+/// The refresh token of an answer to a request made at `asked_at`.
+pub(super) fn rotated(answer: &Answer, asked_at: Timestamp) -> Option<Rotated> {
+    if answer.status != 200 || !answer.is("application/json") {
+        return None;
+    }
+    let mut members = json::object(&answer.body).ok()?;
+    let refresh_ends = refresh_life(&members).map(|life| asked_at.plus(life));
+    let refresh_token = token(&mut members, "refresh_token").ok()??;
+    Some(Rotated { refresh_token, refresh_ends })
 }
 
 /// How the granted scope relates to what is configured.

@@ -11,7 +11,7 @@ use super::app::App;
 use super::routes::{Refused, refused};
 use crate::config::{RouteConfig, TokenSource};
 use crate::edge::{Code, Problem};
-use crate::endpoints::Call;
+use crate::endpoints::{Call, NoSession};
 use crate::oidc::{ApiToken, OidcError};
 use crate::proxy::Forwarded;
 use crate::session::SessionRecord;
@@ -30,7 +30,13 @@ pub async fn of_session(
     let asked = app.providers.of(record.registration);
     // That of a provider that is gone is not looked at this far.
     let Some(asked) = asked else { return Ok(None) };
-    let token = match fetched(app, asked, config, Some(caller)).await {
+    let fetched = fetched(app, asked, config, Some(caller)).await;
+    // Whoever waited for it does not go on when the session has ended meanwhile.
+    if app.sessions.is_denied(record) {
+        app.sessions.api_tokens.forget(record.session_id.as_bytes());
+        return Err(app.sessions.not_logged_in(NoSession::ClearCookies, call.jar));
+    }
+    let token = match fetched {
         Ok(token) => token,
         Err(NoToken::Subject) => return Ok(None),
         Err(NoToken::Unavailable(_)) => return Err(unavailable()),

@@ -110,10 +110,11 @@ impl SessionRecord {
         self.text(DETAILS)
     }
 
-    /// Remembers what was granted in detail, if the authorization server says it: what it does not repeat is as before.
+    /// Remembers what was granted in detail, if the authorization server says it: what it does not repeat is as before. `null` forgets it.
     pub fn set_authorization_details(&mut self, granted: Option<&Value>) {
-        if let Some(granted) = granted {
-            self.extensions.retain(|(tag, _)| *tag != DETAILS);
+        let Some(granted) = granted else { return };
+        self.extensions.retain(|(tag, _)| *tag != DETAILS);
+        if !granted.is_null() {
             self.extensions.push((DETAILS, granted.to_string().into_bytes()));
         }
     }

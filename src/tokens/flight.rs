@@ -143,9 +143,11 @@ impl<T: Clone + Send + Sync + 'static> Flights<T> {
         }
     }
 
-    /// Forgets `key` and gives what it had: a result, or work that still runs.
-    pub fn take(&self, key: &Key) -> Option<watch::Receiver<Option<T>>> {
-        self.lock().by_key.remove(key).map(|entry| entry.result)
+    /// Forgets `key` and gives what it had: a result, or work that still runs. Whoever comes for it within `rest` gets `result`.
+    pub fn put(&self, key: Key, result: T, rest: Duration) -> Option<watch::Receiver<Option<T>>> {
+        let forget_at = self.clock.now().plus(rest);
+        let (_, result) = watch::channel(Some(result));
+        self.lock().by_key.insert(key, Entry { result, forget_at }).map(|entry| entry.result)
     }
 
     /// Forgets every result that `is_meant`.
@@ -221,7 +223,7 @@ mod tests {
 
     #[tokio::test]
     async fn two_keys_never_share_and_a_result_that_does_not_serve_is_made_anew() {
-        let (flights, _) = flights();
+        let (flights, clock) = flights();
         assert_eq!(landed(flights.join([1; 32], || async { 1 }).unwrap()).await, Some(1));
         assert_eq!(landed(flights.join([2; 32], || async { 2 }).unwrap()).await, Some(2));
         let anew =
@@ -229,7 +231,10 @@ mod tests {
         assert_eq!(landed(anew(1).unwrap()).await, Some(1));
         assert_eq!(landed(anew(9).unwrap()).await, Some(3));
         assert_eq!(flights.peek(&[1; 32]), Some(3));
-        assert_eq!(landed(flights.take(&[1; 32]).unwrap()).await, Some(3));
+        let rest = Duration::from_secs(9);
+        assert_eq!(landed(flights.put([1; 32], 4, rest).unwrap()).await, Some(3));
+        assert_eq!(landed(anew(4).unwrap()).await, Some(4), "for whoever comes late");
+        clock.advance(rest);
         assert_eq!(flights.peek(&[1; 32]), None);
     }
 

@@ -13,6 +13,7 @@ use super::refresh_call::{self, Fetched, ForApi, Purpose};
 use super::shared::{SharedRefreshes, digest};
 use crate::clock::{Clock, Timestamp};
 use crate::config::TokenTarget;
+use crate::secret::Secret;
 use crate::session::SessionRecord;
 use crate::store::SessionNews;
 use crate::telemetry::{Metrics, RefreshResult};
@@ -60,6 +61,22 @@ struct Outcome {
 }
 
 impl Outcome {
+    /// The session has ended; it has no tokens any more.
+    fn over(record: &SessionRecord) -> Self {
+        let from = SessionRecord {
+            generation: u32::MAX,
+            access_token: Secret::from(""),
+            refresh_token: None,
+            proof_key: None,
+            id_token: None,
+            extensions: Vec::new(),
+            claims: String::new(),
+            ..record.clone()
+        };
+        let (result, at) = (Err(RefreshFailure::Ended), record.sealed_at);
+        Self { from: Arc::new(from), result, api: None, at }
+    }
+
     /// The newest generation, unless the grant is gone.
     fn newest(&self) -> Option<&Refreshed> {
         match &self.result {
@@ -163,14 +180,15 @@ impl Refresher {
         }
         let wants = newest.filter(|newest| is_newer(newest, record));
         let wants = wants.unwrap_or_else(|| Arc::new(record.clone()));
+        let mut base = Arc::clone(&wants);
         for _ in 0..MOST_TURNS {
             let now = self.clock.now();
             let serves = |outcome: &Outcome| outcome.serves(&wants, now);
-            let outcome = self.turn(record, &Purpose::Login, serves, request_id).await?;
+            let outcome = self.turn(&base, &Purpose::Login, serves, request_id).await?;
             if outcome.serves(&wants, now) {
                 return outcome.result;
             }
-            outcome.result.map_err(|_| RefreshFailure::Unavailable)?;
+            base = outcome.result.map_err(|_| RefreshFailure::Unavailable)?;
         }
         Err(RefreshFailure::Unavailable)
     }
@@ -184,11 +202,12 @@ impl Refresher {
         request_id: &str,
     ) -> Result<ForApi, RefreshFailure> {
         let purpose = Purpose::Api(name, Arc::new(target));
+        let mut base = Arc::new(record.clone());
         for _ in 0..MOST_TURNS {
             let now = self.clock.now();
             let serves = |outcome: &Outcome| outcome.is_failure_of(record, now);
-            let outcome = self.turn(record, &purpose, serves, request_id).await?;
-            outcome.result?;
+            let outcome = self.turn(&base, &purpose, serves, request_id).await?;
+            base = outcome.result?;
             // That of somebody else is waited for, it is not ours.
             if let Some((_, token)) = outcome.api.filter(|(known, _)| *known == name) {
                 return Ok(token);
@@ -197,20 +216,20 @@ impl Refresher {
         Err(RefreshFailure::Unavailable)
     }
 
-    /// What comes of the next refresh of the session of `record`: one that runs, whatever it is for; a kept one that `serves`; or
-    /// one for this `purpose`, from the newest generation that is known.
+    /// What comes of the next refresh of the session of `base`: one that runs, whatever it is for; a kept one that `serves`; or
+    /// one for this `purpose`, from the newest generation that is known, `base` or a later one.
     async fn turn(
         &self,
-        record: &SessionRecord,
+        base: &Refreshed,
         purpose: &Purpose,
         serves: impl Fn(&Outcome) -> bool,
         request_id: &str,
     ) -> Result<Outcome, RefreshFailure> {
         // Its tokens are for no other one.
-        let asked = self.providers.of(record.registration).ok_or(RefreshFailure::Unavailable)?;
+        let asked = self.providers.of(base.registration).ok_or(RefreshFailure::Unavailable)?;
         let work = |before: Option<Outcome>| {
             let newest = before.as_ref().and_then(Outcome::newest);
-            let newest = newest.filter(|newest| newest.generation > record.generation).cloned();
+            let newest = newest.filter(|newest| newest.generation > base.generation).cloned();
             let turn = Turn {
                 asked: Arc::clone(asked),
                 purpose: purpose.clone(),
@@ -220,9 +239,9 @@ impl Refresher {
                 metrics: self.metrics.clone(),
                 request_id: request_id.to_owned(),
             };
-            turn.taken(newest.unwrap_or_else(|| Arc::new(record.clone())))
+            turn.taken(newest.unwrap_or_else(|| Arc::clone(base)))
         };
-        let flight = self.flights.join_after(digest(record), serves, work);
+        let flight = self.flights.join_after(digest(base), serves, work);
         let landed = landed(flight.ok_or(RefreshFailure::Unavailable)?).await;
         landed.ok_or(RefreshFailure::Unavailable)
     }
@@ -247,8 +266,10 @@ impl Refresher {
 
     /// The browser has shown `record`: what came before it is needed by stragglers only.
     pub fn seen(&self, record: &SessionRecord) {
+        // Where tokens are cut from the grant, generations follow each other fast, and an older one may come back late.
+        let cuts = self.providers.of(record.registration).is_some_and(|one| one.cuts_tokens);
         // The first generation comes from a login.
-        if record.generation > 1 {
+        if record.generation > 1 && !cuts {
             let arrived = |outcome: &Outcome| {
                 outcome.result.as_ref().is_ok_and(|next| next.generation <= record.generation)
             };
@@ -257,9 +278,9 @@ impl Refresher {
     }
 
     /// The session of `record` has ended: forgets its tokens, and gives the newest generation there is, after a refresh
-    /// that still runs.
+    /// that still runs. Whoever waits for a turn of its own gets none any more.
     pub fn last(&self, record: SessionRecord) -> impl Future<Output = Refreshed> + Send + use<> {
-        let flight = self.flights.take(&digest(&record));
+        let flight = self.flights.put(digest(&record), Outcome::over(&record), STRAGGLERS);
         let shared = self.shared.clone();
         async move {
             let outcome = match flight {
@@ -290,10 +311,10 @@ struct Turn {
 
 impl Turn {
     async fn taken(self, from: Refreshed) -> Outcome {
-        let mut api = None;
+        let (mut api, mut failed) = (None, None);
         let mut fetch = async |from: Refreshed| {
             let fetched = self.fetch(from).await?;
-            api = fetched.api;
+            (api, failed) = (fetched.api, fetched.failed);
             Ok(fetched.next)
         };
         let result = match &self.shared {
@@ -314,6 +335,11 @@ impl Turn {
             Purpose::Api(name, _) => Some(*name),
             Purpose::Login => None,
         };
+        // What failed may have brought another refresh token all the same.
+        let (from, result) = match (failed, result) {
+            (Some(failure), Ok(next)) => (next, Err(failure)),
+            (_, result) => (from, result),
+        };
         Outcome { from, result, api: name.zip(api), at: self.clock.now() }
     }
 
@@ -327,7 +353,10 @@ impl Turn {
         let fetched =
             refresh_call::fetch(provider, from, &self.purpose, by, &self.request_id).await;
         match fetched {
-            Err(RefreshFailure::Unavailable) => backoff.fails(self.clock.now()),
+            Err(RefreshFailure::Unavailable)
+            | Ok(Fetched { failed: Some(RefreshFailure::Unavailable), .. }) => {
+                backoff.fails(self.clock.now());
+            }
             _ => backoff.works(),
         }
         fetched
@@ -338,7 +367,7 @@ impl Turn {
 async fn restore(shared: Arc<SharedRefreshes>, flights: Flights<Outcome>) {
     let mut losses = shared.store.losses();
     while losses.changed().await.is_ok() {
-        for next in flights.kept().into_iter().filter_map(|outcome| outcome.result.ok()) {
+        for next in flights.kept().iter().filter_map(|outcome| outcome.newest().cloned()) {
             let mut tries = 0..RESTORE_TRIES;
             while shared.restore(&next).await.is_err() && tries.next().is_some() {
                 tokio::time::sleep(RESTORE_AGAIN).await;

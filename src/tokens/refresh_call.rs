@@ -10,8 +10,10 @@ use super::refresh::{RefreshFailure, Refreshed};
 use crate::audit::{self, Event};
 use crate::clock::Clock;
 use crate::config::TokenTarget;
-use crate::oidc::{ApiToken, IdTokenFault, OidcError, Provider, RefreshExpectation, TokenSet};
-use crate::secret::Secret;
+use crate::oidc::{
+    ApiToken, IdTokenFault, OidcError, Provider, RefreshExpectation, RefreshRefusal, Rotated,
+    TokenSet,
+};
 use crate::session::SessionRecord;
 use crate::telemetry::{Metrics, RefreshResult};
 
@@ -33,6 +35,8 @@ pub(super) struct Fetched {
     pub(super) next: Refreshed,
     /// With [`Purpose::Api`].
     pub(super) api: Option<ForApi>,
+    /// Nothing but another refresh token came of it.
+    pub(super) failed: Option<RefreshFailure>,
 }
 
 /// Asks once, with the refresh token of `from`.
@@ -45,35 +49,48 @@ pub(super) async fn fetch(
 ) -> Result<Fetched, RefreshFailure> {
     let Some(token) = &from.refresh_token else { return Err(RefreshFailure::NoRefreshToken) };
     let session = *from.session_id.as_bytes();
-    let failed = |code, ended| {
+    let failed = |code, ended| -> Result<Fetched, RefreshFailure> {
         metrics.refresh(if ended { RefreshResult::Ended } else { RefreshResult::Unavailable });
         let failed = Event::RefreshFailed { session: &session, code, session_ended: ended };
         audit::record(&failed, request_id);
         Err(if ended { RefreshFailure::Ended } else { RefreshFailure::Unavailable })
     };
-    // RF-08: what the server has said of the refresh token's end is not tried out.
-    if from.refresh_ends().is_some_and(|ends| ends <= clock.now()) {
-        return failed("refresh_token_ended", true);
-    }
-    let asked = Instant::now();
     let target = match purpose {
         Purpose::Login => None,
         Purpose::Api(_, target) => Some(&**target),
     };
-    let answer =
-        provider.refresh((token, from.proof_key.as_ref()), target, &expectation(&from)).await;
+    // RF-08: what the server has said of the refresh token's end is not tried out. The login's access token may live on.
+    if from.refresh_ends().is_some_and(|ends| ends <= clock.now()) {
+        if target.is_some() && from.access_expires > clock.now() {
+            return Err(RefreshFailure::NoRefreshToken);
+        }
+        return failed("refresh_token_ended", true);
+    }
+    let asked = Instant::now();
+    let key = from.proof_key.as_ref();
+    let answer = provider.refresh((token, key), target, &expectation(&from)).await;
     metrics.refresh_took(asked.elapsed().as_secs_f64());
     let tokens = match answer {
         Ok(tokens) => tokens,
-        Err(error) if target.is_some() && concerns_the_api_alone(error) => {
-            metrics.refresh(RefreshResult::ApiRefused);
-            return Ok(Fetched { next: from, api: Some(Err(error)) });
+        Err(RefreshRefusal { error, rotated }) => {
+            let next = rotated.map(|rotated| with_refresh_token(&from, rotated));
+            if target.is_some() && concerns_the_api_alone(error) {
+                metrics.refresh(RefreshResult::ApiRefused);
+                let next = next.unwrap_or(from);
+                return Ok(Fetched { next, api: Some(Err(error)), failed: None });
+            }
+            let ended = ends_session(error);
+            let failure = failed(error.code(), ended);
+            return match next {
+                // The one before may be used up by it.
+                Some(next) if !ended => Ok(Fetched { next, api: None, failed: failure.err() }),
+                _ => failure,
+            };
         }
-        Err(error) => return failed(error.code(), ends_session(error)),
     };
     metrics.refresh(RefreshResult::Succeeded);
     let fetched = match target {
-        None => Fetched { next: Arc::new(renewed(&from, tokens, clock)), api: None },
+        None => Fetched { next: Arc::new(renewed(&from, tokens, clock)), api: None, failed: None },
         Some(_) => beside(&from, tokens),
     };
     if fetched.next.generation != from.generation {
@@ -117,22 +134,27 @@ fn renewed(from: &SessionRecord, tokens: TokenSet, clock: &Clock) -> SessionReco
 fn beside(from: &Refreshed, tokens: TokenSet) -> Fetched {
     let token = Some(tokens.access_token);
     let api = ApiToken { token, scope: tokens.scope, ends: Some(tokens.expires_at) };
-    let rotated = tokens.refresh_token.filter(|new| !is_same(from.refresh_token.as_ref(), new));
-    if rotated.is_none() && tokens.refresh_ends.is_none() {
-        return Fetched { next: Arc::clone(from), api: Some(Ok(api)) };
+    let refresh_ends = tokens.refresh_ends;
+    let next = match tokens.refresh_token.or_else(|| from.refresh_token.clone()) {
+        Some(refresh_token) => with_refresh_token(from, Rotated { refresh_token, refresh_ends }),
+        None => Arc::clone(from),
+    };
+    Fetched { next, api: Some(Ok(api)), failed: None }
+}
+
+/// The generation after `from` with this refresh token and the same access token; `from` itself if that changes nothing.
+fn with_refresh_token(from: &Refreshed, rotated: Rotated) -> Refreshed {
+    let Rotated { refresh_token, refresh_ends } = rotated;
+    if from.refresh_token.as_ref() == Some(&refresh_token) && refresh_ends.is_none() {
+        return Arc::clone(from);
     }
     let mut record = SessionRecord::clone(from);
     let access_generation = record.access_generation();
     record.generation = record.generation.saturating_add(1);
     record.set_access_generation(access_generation);
-    record.set_refresh_ends(tokens.refresh_ends);
-    record.refresh_token = rotated.or(record.refresh_token);
-    record.id_token = tokens.id_token;
-    Fetched { next: Arc::new(record), api: Some(Ok(api)) }
-}
-
-fn is_same(known: Option<&Secret<String>>, new: &Secret<String>) -> bool {
-    known.is_some_and(|known| known.expose() == new.expose())
+    record.set_refresh_ends(refresh_ends);
+    record.refresh_token = Some(refresh_token);
+    Arc::new(record)
 }
 
 /// RF-05: only a verdict on the grant ends the session. RF-09: a refreshed ID token that fails its checks is one, but

@@ -1,7 +1,7 @@
 //! What the configuration wants of an authorization server that not every one has: told before the first call that fails for it.
 
 use super::{Finding, failed, warning};
-use crate::config::{AppConfig, ProviderConfig, TokenSource};
+use crate::config::{AppConfig, ProviderConfig, SenderConstraint, TokenSource};
 use crate::oidc::Facts;
 
 /// Tells what is wanted and not there.
@@ -10,7 +10,7 @@ pub(super) fn tell(
     facts: &Facts,
     tell: &mut impl FnMut(Finding),
 ) {
-    if config.dpop_key.is_some() && !facts.dpop {
+    if config.sender_constraint == SenderConstraint::Dpop && !facts.dpop {
         tell(warning(
             "dpop",
             "it does not say that it binds tokens to keys (DPoP)",

@@ -211,7 +211,7 @@ async fn neither_code_nor_refresh_token_is_spent_while_no_key_is_known() {
     assert!(setup.finish(&attempt, Wish::default()).await.unwrap_err().is_unavailable());
     let expected = RefreshExpectation { sub: "alice".to_owned(), nonce: None, auth_time: None };
     let refreshed = setup.provider.refresh((&"token".into(), None), None, &expected).await;
-    assert!(refreshed.unwrap_err().is_unavailable());
+    assert!(refreshed.unwrap_err().error.is_unavailable());
     assert_eq!(setup.op.calls(Endpoint::Token), 0);
     setup.op.answer_honestly(Endpoint::Jwks);
     setup.clock.advance(Duration::from_secs(5));

@@ -27,6 +27,7 @@ async fn revocation_authenticates_the_client_and_ends_the_token() {
             .refresh((&token, None), None, &expected)
             .await
             .unwrap_err()
+            .error
             .is_invalid_grant()
     );
     // A token that the server does not know is a revoked one.

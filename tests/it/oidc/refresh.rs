@@ -26,7 +26,8 @@ async fn logged_in(setup: Setup) -> (Setup, Secret<String>) {
 }
 
 async fn refresh(setup: &Setup, token: &Secret<String>) -> Result<TokenSet, OidcError> {
-    setup.provider.refresh((token, None), None, &session()).await
+    let refreshed = setup.provider.refresh((token, None), None, &session()).await;
+    refreshed.map_err(|refusal| refusal.error)
 }
 
 // proves: RF-01
@@ -198,7 +199,7 @@ async fn a_nonce_in_a_refreshed_id_token_is_absent_or_the_logins_own() {
     for (nonce, outcome) in [("n1", None), ("n2", Some("id_token_nonce"))] {
         setup.op.turn(|knobs| knobs.refreshed_claims = set("nonce", Some(json!(nonce))));
         let refreshed = setup.provider.refresh((&token, None), None, &expected).await;
-        assert_eq!(refreshed.err().map(|error| error.code()), outcome);
+        assert_eq!(refreshed.err().map(|refusal| refusal.error.code()), outcome);
     }
 }
 

@@ -42,6 +42,7 @@ mod rate_limits;
 mod refresh;
 mod resource_apis;
 mod resource_tokens;
+mod resource_trouble;
 mod retry;
 mod revocations;
 mod route_reload;

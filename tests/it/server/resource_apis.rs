@@ -4,7 +4,11 @@ use std::sync::{Arc, Mutex};
 
 use tokio::net::TcpListener;
 
-use crate::support::hostile_op::{HostileOp, Reply, Request, serve};
+use super::problem_code;
+use super::setup::{error_of, hostile_op, log_in};
+use crate::support::browser::{Browser, Page};
+use crate::support::hostile_op::{Endpoint, HostileOp, Reply, Request, Rotation, serve};
+use crate::support::stack::{Setup, Stack};
 
 pub const APIS: [&str; 3] = ["orders", "billing", "stock"];
 
@@ -70,4 +74,81 @@ impl Apis {
 
 pub fn url_of(name: &str) -> String {
     format!("https://{name}.example.com")
+}
+
+pub fn setup(op: &HostileOp, apis: &Apis, more: &str) -> Setup {
+    let resources = APIS.map(url_of);
+    Setup {
+        issuer: Some(op.issuer.clone()),
+        provider: format!(
+            "scopes = [\"openid\", \"read\", \"write\"]\nresources = {resources:?}\n"
+        ),
+        login: "loop_limit = 100".to_owned(),
+        more: format!("{}{more}", apis.routes("token_scopes = [\"read\"]")),
+        clock: op.clock.clone(),
+        ..Setup::default()
+    }
+}
+
+/// The first two APIs once more, with the token of the login.
+pub fn with_login_token(setup: Setup) -> Setup {
+    let ports = setup.more.split("127.0.0.1:").skip(1).filter_map(|rest| rest.split('"').next());
+    let paths = ["/login-token", "/login-token-for-billing"];
+    let plain: Vec<String> = paths
+        .iter()
+        .zip(ports)
+        .map(|(path, port)| {
+            format!("[[routes]]\npath = \"{path}\"\nupstream = \"http://127.0.0.1:{port}\"\n")
+        })
+        .collect();
+    Setup { more: format!("{}{}", setup.more, plain.concat()), ..setup }
+}
+
+/// The product before them, with a user who is signed in.
+pub struct Place {
+    pub op: Arc<HostileOp>,
+    pub apis: Apis,
+    pub stack: Stack,
+    pub browser: Browser,
+}
+
+impl Place {
+    pub async fn start(rotation: Rotation) -> Self {
+        Self::start_with(rotation, |setup| setup).await
+    }
+
+    pub async fn start_with(rotation: Rotation, change: impl FnOnce(Setup) -> Setup) -> Self {
+        let op = Arc::new(hostile_op(Setup::default().clock).await);
+        op.turn(|knobs| knobs.rotation = rotation);
+        let apis = Apis::start(&op).await;
+        let stack = Stack::start(change(setup(&op, &apis, ""))).await;
+        let browser = Browser::new();
+        assert_eq!(error_of(&log_in(&op, &stack, &browser).await), None);
+        Self { op, apis, stack, browser }
+    }
+
+    pub async fn get(&self, path: &str) -> Page {
+        self.stack.fetch(&self.browser, "GET", path).await
+    }
+
+    pub async fn code(&self, path: &str) -> String {
+        let page = self.get(path).await;
+        if page.status == 200 {
+            return page.body;
+        }
+        format!("{}/{}", page.status.as_u16(), problem_code(&page))
+    }
+
+    pub async fn is_signed_in(&self) -> bool {
+        self.stack.session(&self.browser).await["authenticated"] == true
+    }
+
+    /// The `resource` of each token request, oldest first.
+    pub fn asked(&self) -> Vec<String> {
+        let name = |request: &Request| {
+            let resource = request.field("resource").unwrap_or_default();
+            resource.trim_start_matches("https://").trim_end_matches(".example.com").to_owned()
+        };
+        self.op.requests(Endpoint::Token).iter().map(name).collect()
+    }
 }

@@ -4,93 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rstest::rstest;
-use serde_json::json;
 
 use super::instances::{in_contact, stop};
-use super::problem_code;
-use super::resource_apis::{APIS, Apis, url_of};
+use super::resource_apis::{APIS, Apis, Place, setup, url_of, with_login_token};
 use super::setup::{error_of, hostile_op, log_in};
-use crate::support::browser::{Browser, Page};
-use crate::support::hostile_op::{Endpoint, HostileOp, Reply, Request, Rotation, set};
+use crate::support::browser::Browser;
+use crate::support::hostile_op::{Endpoint, Rotation};
 use crate::support::hostile_upstream::until;
 use crate::support::redis::Redis;
 use crate::support::stack::{Setup, Stack};
-
-fn setup(op: &HostileOp, apis: &Apis, more: &str) -> Setup {
-    let resources = APIS.map(url_of);
-    Setup {
-        issuer: Some(op.issuer.clone()),
-        provider: format!(
-            "scopes = [\"openid\", \"read\", \"write\"]\nresources = {resources:?}\n"
-        ),
-        login: "loop_limit = 100".to_owned(),
-        more: format!("{}{more}", apis.routes("token_scopes = [\"read\"]")),
-        clock: op.clock.clone(),
-        ..Setup::default()
-    }
-}
-
-/// The first two APIs once more, with the token of the login.
-fn with_login_token(setup: Setup) -> Setup {
-    let ports = setup.more.split("127.0.0.1:").skip(1).filter_map(|rest| rest.split('"').next());
-    let paths = ["/login-token", "/login-token-for-billing"];
-    let plain: Vec<String> = paths
-        .iter()
-        .zip(ports)
-        .map(|(path, port)| {
-            format!("[[routes]]\npath = \"{path}\"\nupstream = \"http://127.0.0.1:{port}\"\n")
-        })
-        .collect();
-    Setup { more: format!("{}{}", setup.more, plain.concat()), ..setup }
-}
-
-struct Place {
-    op: Arc<HostileOp>,
-    apis: Apis,
-    stack: Stack,
-    browser: Browser,
-}
-
-impl Place {
-    async fn start(rotation: Rotation) -> Self {
-        Self::start_with(rotation, |setup| setup).await
-    }
-
-    async fn start_with(rotation: Rotation, change: impl FnOnce(Setup) -> Setup) -> Self {
-        let op = Arc::new(hostile_op(Setup::default().clock).await);
-        op.turn(|knobs| knobs.rotation = rotation);
-        let apis = Apis::start(&op).await;
-        let stack = Stack::start(change(setup(&op, &apis, ""))).await;
-        let browser = Browser::new();
-        assert_eq!(error_of(&log_in(&op, &stack, &browser).await), None);
-        Self { op, apis, stack, browser }
-    }
-
-    async fn get(&self, path: &str) -> Page {
-        self.stack.fetch(&self.browser, "GET", path).await
-    }
-
-    async fn code(&self, path: &str) -> String {
-        let page = self.get(path).await;
-        if page.status == 200 {
-            return page.body;
-        }
-        format!("{}/{}", page.status.as_u16(), problem_code(&page))
-    }
-
-    async fn is_signed_in(&self) -> bool {
-        self.stack.session(&self.browser).await["authenticated"] == true
-    }
-
-    /// The `resource` of each token request, oldest first.
-    fn asked(&self) -> Vec<String> {
-        let name = |request: &Request| {
-            let resource = request.field("resource").unwrap_or_default();
-            resource.trim_start_matches("https://").trim_end_matches(".example.com").to_owned()
-        };
-        self.op.requests(Endpoint::Token).iter().map(name).collect()
-    }
-}
 
 // proves: AR-16, AR-20, FA-11
 #[rstest]
@@ -181,50 +103,6 @@ async fn a_refused_login_token_is_replaced_though_a_newer_generation_has_the_sam
     place.stack.stop().await;
 }
 
-// proves: RF-05, PX-22
-#[rstest]
-#[case::invalid_target("invalid_target")]
-#[case::invalid_scope("invalid_scope")]
-#[case::unauthorized("unauthorized_client")]
-#[tokio::test(flavor = "multi_thread")]
-async fn an_api_that_the_server_gives_no_token_for_costs_nobody_the_session(#[case] error: &str) {
-    let place = Place::start(Rotation::Always).await;
-    let refusal = Reply::json(400, &json!({ "error": error }));
-    place.op.answer_with(Endpoint::Token, refusal);
-    for _ in 0..3 {
-        assert_eq!(place.code("/billing/x").await, "502/api_token_refused");
-    }
-    assert_eq!(place.asked(), ["orders", "billing"], "a refusal is believed for a while");
-    place.op.answer_honestly(Endpoint::Token);
-    assert!(place.is_signed_in().await);
-    // No pause for the others, as after an outage.
-    assert_eq!(place.code("/orders/x").await, "orders");
-    place.stack.clock.advance(Duration::from_secs(31));
-    assert_eq!(place.code("/billing/x").await, "billing");
-    assert_eq!(place.op.reused(), 0);
-    place.stack.stop().await;
-}
-
-// proves: RF-05
-#[tokio::test(flavor = "multi_thread")]
-async fn an_outage_is_one_and_a_grant_that_is_gone_ends_the_session() {
-    let place = Place::start(Rotation::Always).await;
-    place.op.answer_with(Endpoint::Token, Reply::new(500, "text/html", "<h1>"));
-    assert_eq!(place.code("/billing/x").await, "503/provider_unavailable");
-    assert!(place.is_signed_in().await);
-    place.op.answer_honestly(Endpoint::Token);
-    place.stack.clock.advance(Duration::from_secs(30));
-    assert_eq!(place.code("/billing/x").await, "billing");
-
-    let gone = Reply::json(400, &json!({ "error": "invalid_grant" }));
-    place.op.answer_with(Endpoint::Token, gone);
-    let page = place.get("/stock/x").await;
-    assert_eq!((page.status.as_u16(), problem_code(&page).as_str()), (401, "session_expired"));
-    assert!(place.browser.jar().is_empty(), "{:?}", place.browser.jar());
-    assert_eq!(place.code("/orders/x").await, "401/not_logged_in");
-    place.stack.stop().await;
-}
-
 // proves: PX-18
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_that_its_api_refuses_is_replaced_and_the_call_repeated_once() {
@@ -280,21 +158,6 @@ async fn a_logout_revokes_the_last_refresh_token_and_drops_the_tokens_of_apis() 
     assert_eq!(place.stack.fetch(&place.browser, "POST", "/logout").await.status, 200);
     until(|| place.op.refresh_tokens() == 0).await;
     assert_eq!(place.code("/orders/x").await, "401/not_logged_in");
-    place.stack.stop().await;
-}
-
-// proves: PX-22
-#[tokio::test(flavor = "multi_thread")]
-async fn a_login_without_a_refresh_token_gets_a_clear_answer_and_stays() {
-    let place = Place::start(Rotation::Always).await;
-    place.op.turn(|knobs| knobs.token_response = set("refresh_token", None));
-    let other = Browser::new();
-    assert_eq!(error_of(&log_in(&place.op, &place.stack, &other).await), None);
-    let place = Place { browser: other, ..place };
-    let before = place.op.calls(Endpoint::Token);
-    assert_eq!(place.code("/billing/x").await, "502/api_token_refused");
-    assert_eq!(place.op.calls(Endpoint::Token), before);
-    assert!(place.is_signed_in().await);
     place.stack.stop().await;
 }
 

@@ -172,6 +172,11 @@ impl HostileOp {
         self.state().audiences.get(access_token).cloned()
     }
 
+    /// Answers at the token endpoint come later by this much, as decided when they were asked for.
+    pub fn delay_tokens(&self, by: std::time::Duration) {
+        self.state().knobs.token_delay = by;
+    }
+
     /// How often a refresh token came that is none, or none any more.
     pub fn reused(&self) -> usize {
         self.state().reused

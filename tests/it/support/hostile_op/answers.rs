@@ -120,7 +120,7 @@ fn token(state: &mut State, request: &Request, issuer: &str, clock: &Clock) -> R
     if let Some(refusal) = dpop::refusal(state, request, None) {
         return refusal;
     }
-    let reply = granted(state, request, issuer, clock);
+    let reply = granted(state, request, issuer, clock).after(state.knobs.token_delay);
     dpop::renewed(state, reply)
 }
 

@@ -85,6 +85,7 @@ pub struct Knobs {
     pub id_token_at_refresh: bool,
     /// The userinfo answer is a JWT, signed as ID tokens are.
     pub signed_userinfo: bool,
+    pub token_delay: std::time::Duration,
     /// The API at `/api/accounts` takes no token before there were that many refreshes.
     pub api_wants_refreshes: usize,
 }
@@ -119,6 +120,7 @@ impl Knobs {
             rotation: Rotation::Never,
             id_token_at_refresh: true,
             signed_userinfo: false,
+            token_delay: std::time::Duration::ZERO,
             api_wants_refreshes: 0,
         }
     }
