@@ -233,8 +233,7 @@ impl Sessions {
         if late || self.is_denied(&session.record) {
             return Vec::new();
         }
-        let asked = self.providers.of(session.record.registration);
-        if asked.is_some_and(|one| one.cuts_tokens) {
+        if self.providers.cuts_tokens(&session.record) {
             // Boxed: rare, and every call's future would be larger by it.
             if let Some(next) = Box::pin(self.rotated(session, call)).await {
                 return Box::pin(self.reseal(&next, call)).await.unwrap_or_else(|(_, clear)| clear);
@@ -265,9 +264,7 @@ impl Sessions {
         let record = &session.record;
         let (now, known) = (self.clock.now(), Arc::new(record.clone()));
         let is_quick = call.now.plus(QUICK) >= now;
-        let asked = self.providers.of(record.registration);
-        // Where tokens are cut from the grant, a refresh may begin at any time.
-        let stays = asked.is_some_and(|one| !one.cuts_tokens)
+        let stays = !self.providers.cuts_tokens(record)
             && self.freshness(record, now.plus(ON_ITS_WAY)) == Freshness::Fresh;
         if !is_quick || !stays {
             return self.keeping.touch(session, call).await;

@@ -44,7 +44,7 @@ pub enum OidcError {
     TokenRejected,
     #[error("the token endpoint's answer is not a token response")]
     TokenResponseInvalid,
-    #[error("the token endpoint's tokens are not bearer tokens")]
+    #[error("the token endpoint's tokens are not of the type that they must be")]
     TokenTypeUnsupported,
     #[error("the ID token is not acceptable: {0}")]
     IdToken(IdTokenFault),

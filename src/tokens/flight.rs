@@ -91,12 +91,8 @@ impl<T: Clone + Send + Sync + 'static> Flights<T> {
         if let Some(entry) = known {
             return Some(entry.result.clone());
         }
-        if entries.by_key.len() >= entries.sweep_at {
-            entries.by_key.retain(|_, entry| entry.is_useful(now, |_| true));
-            entries.sweep_at = (entries.by_key.len() * 2).clamp(FIRST_SWEEP, MOST);
-            if entries.by_key.len() >= MOST {
-                return None;
-            }
+        if !entries.has_room(now) {
+            return None;
         }
         let before = entries.by_key.get(&key).filter(|entry| entry.forget_at > now);
         let before = before.and_then(|entry| entry.result.borrow().clone());
@@ -147,7 +143,12 @@ impl<T: Clone + Send + Sync + 'static> Flights<T> {
     pub fn put(&self, key: Key, result: T, rest: Duration) -> Option<watch::Receiver<Option<T>>> {
         let forget_at = self.clock.now().plus(rest);
         let (_, result) = watch::channel(Some(result));
-        self.lock().by_key.insert(key, Entry { result, forget_at }).map(|entry| entry.result)
+        let mut entries = self.lock();
+        let before = entries.by_key.remove(&key);
+        if entries.has_room(self.clock.now()) {
+            entries.by_key.insert(key, Entry { result, forget_at });
+        }
+        before.map(|entry| entry.result)
     }
 
     /// Forgets every result that `is_meant`.
@@ -158,6 +159,17 @@ impl<T: Clone + Send + Sync + 'static> Flights<T> {
 
     fn lock(&self) -> MutexGuard<'_, Entries<T>> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T> Entries<T> {
+    /// Whether one more fits, after what is not needed any more was swept when it was time for that.
+    fn has_room(&mut self, now: Timestamp) -> bool {
+        if self.by_key.len() >= self.sweep_at {
+            self.by_key.retain(|_, entry| entry.is_useful(now, |_| true));
+            self.sweep_at = (self.by_key.len() * 2).clamp(FIRST_SWEEP, MOST);
+        }
+        self.by_key.len() < MOST
     }
 }
 
@@ -286,6 +298,22 @@ mod tests {
         tokio::task::yield_now().await;
         clock.advance(Duration::from_secs(61));
         assert!(flights.join(key(MOST), || async { 3 }).is_some());
+    }
+
+    #[tokio::test]
+    async fn results_that_are_put_are_bounded_and_swept_too() {
+        let (flights, clock) = flights();
+        let key = |n: usize| {
+            let mut key = [0; 32];
+            key[..8].copy_from_slice(&n.to_be_bytes());
+            key
+        };
+        let put = |n: usize| drop(flights.put(key(n), n, Duration::from_secs(9)));
+        (0..MOST + 10).for_each(put);
+        assert_eq!(flights.lock().by_key.len(), MOST);
+        clock.advance(Duration::from_secs(9));
+        put(MOST);
+        assert_eq!(flights.lock().by_key.len(), 1);
     }
 
     #[tokio::test]

@@ -90,6 +90,11 @@ impl Providers {
         }
     }
 
+    /// Whether tokens for APIs are cut from the grant of `record`: a refresh may begin at any time then.
+    pub fn cuts_tokens(&self, record: &SessionRecord) -> bool {
+        self.of(record.registration).is_some_and(|one| one.cuts_tokens)
+    }
+
     /// The names by which the session `record` can be ended.
     pub fn known_as<'a>(&'a self, record: &'a SessionRecord) -> KnownAs<'a> {
         record.known_as(self.issuer_of(record))

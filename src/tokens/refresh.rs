@@ -266,10 +266,9 @@ impl Refresher {
 
     /// The browser has shown `record`: what came before it is needed by stragglers only.
     pub fn seen(&self, record: &SessionRecord) {
-        // Where tokens are cut from the grant, generations follow each other fast, and an older one may come back late.
-        let cuts = self.providers.of(record.registration).is_some_and(|one| one.cuts_tokens);
-        // The first generation comes from a login.
-        if record.generation > 1 && !cuts {
+        // The first generation comes from a login. Where tokens are cut from the grant, generations follow each other fast, and an older
+        // one may come back late.
+        if record.generation > 1 && !self.providers.cuts_tokens(record) {
             let arrived = |outcome: &Outcome| {
                 outcome.result.as_ref().is_ok_and(|next| next.generation <= record.generation)
             };
