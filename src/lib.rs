@@ -4,7 +4,7 @@
 //! answer the SPA's own calls, `proxy` forwards API calls with the token that `tokens` gives, `session` opens
 //! and seals the cookies, `oidc` talks to the authorization server. Imports run one way:
 //! `cli → server → {endpoints, proxy, spa} → {edge, guard} → tokens → session → oidc → {store, audit, traces} →
-//! {telemetry, config, clock, secret, formats}`; `tests/it/architecture.rs` keeps it so. This file holds no items.
+//! {telemetry, config, clock, secret, formats, http1}`; `tests/it/architecture.rs` keeps it so. This file holds no items.
 
 pub mod audit;
 pub mod cli;
@@ -16,6 +16,7 @@ pub mod edge;
 pub mod endpoints;
 pub mod formats;
 pub mod guard;
+pub mod http1;
 pub mod oidc;
 pub mod proxy;
 pub mod secret;

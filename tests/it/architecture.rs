@@ -12,7 +12,7 @@ const LAYERS: [&[&str]; 9] = [
     &["session"],
     &["oidc"],
     &["store", "audit", "traces"],
-    &["telemetry", "config", "clock", "secret", "formats"],
+    &["telemetry", "config", "clock", "secret", "formats", "http1"],
 ];
 /// Siblings that may use each other, with the reason.
 const ALLOWED: [(&str, &str, &str); 3] = [
@@ -21,8 +21,8 @@ const ALLOWED: [(&str, &str, &str); 3] = [
     ("telemetry", "config", "the log section says how to log"),
 ];
 /// Modules that the browser's framework must not leak into.
-const WITHOUT_ACTIX: [&str; 8] =
-    ["oidc", "tokens", "session", "config", "guard", "store", "audit", "telemetry"];
+const WITHOUT_ACTIX: [&str; 9] =
+    ["oidc", "tokens", "session", "config", "guard", "store", "audit", "telemetry", "http1"];
 
 fn src() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src")

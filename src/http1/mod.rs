@@ -1,0 +1,10 @@
+//! HTTP/1.1 messages as bytes (RFC 9112): heads that are read, bodies that are framed, for both sides of the proxy. Knows no sockets
+//! and no rules of ours; what has two readings is an error, never mended.
+
+mod body;
+mod fields;
+mod head;
+
+pub use body::{BodyFault, Decoder, Piece, chunk_head};
+pub use fields::Fields;
+pub use head::{HeadFault, RequestHead, ResponseHead, read_request, read_response};
