@@ -1,12 +1,6 @@
 //! The header fields of one message: in order, repeats kept, names in lower case. Values are slices of the head as it came.
 
 use bytes::{Bytes, BytesMut};
-use smallvec::SmallVec;
-
-/// Fields of an ordinary message; more cost an allocation.
-const ORDINARY: usize = 24;
-/// Bytes of all names of an ordinary message.
-const NAMES: usize = 320;
 
 /// Header fields.
 #[derive(Clone, Debug, Default)]
@@ -15,7 +9,7 @@ pub struct Fields {
     bytes: Bytes,
     /// All names, one after the other.
     names: String,
-    lines: SmallVec<[Line; ORDINARY]>,
+    lines: Vec<Line>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -27,19 +21,21 @@ struct Line {
 }
 
 impl Fields {
-    /// Those that `lines` names, whose values are slices of `bytes`, told as begin and end.
-    pub(super) fn of<'a>(
-        bytes: Bytes,
-        lines: impl Iterator<Item = (&'a str, (usize, usize))>,
-    ) -> Self {
-        let mut fields =
-            Self { bytes, names: String::with_capacity(NAMES), lines: SmallVec::new() };
-        for (name, value) in lines {
-            fields.names.push_str(name);
-            fields.note(value);
-        }
-        fields.names.make_ascii_lowercase();
-        fields
+    /// None yet; the values of those that come are slices of `bytes`. Room for so many fields, and bytes of names.
+    pub(super) fn of(bytes: Bytes, fields: usize, names: usize) -> Self {
+        Self { bytes, names: String::with_capacity(names), lines: Vec::with_capacity(fields) }
+    }
+
+    /// Adds a field, the value of which begins and ends there.
+    pub(super) fn push(&mut self, name: &str, value: (usize, usize)) {
+        self.names.push_str(name);
+        self.note(value);
+    }
+
+    /// All of them are there.
+    pub(super) fn complete(mut self) -> Self {
+        self.names.make_ascii_lowercase();
+        self
     }
 
     /// From names and values that are no slices of one head.

@@ -5,6 +5,7 @@ use std::mem::MaybeUninit;
 
 use bytes::{Bytes, BytesMut};
 use httparse::{Header, Status};
+use smallvec::SmallVec;
 
 use super::fields::Fields;
 
@@ -89,33 +90,45 @@ fn version(minor: Option<u8>) -> http::Version {
     if minor == Some(0) { http::Version::HTTP_10 } else { http::Version::HTTP_11 }
 }
 
-/// Where the fields of a parsed head are in its buffer.
-struct Places(smallvec::SmallVec<[((usize, usize), (usize, usize)); 24]>);
+/// Begin and end in a buffer.
+type Place = (usize, usize);
+
+/// Fields of an ordinary head; more cost an allocation.
+const ORDINARY: usize = 24;
+
+/// Where the names and values of a parsed head are in its buffer.
+struct Places {
+    all: SmallVec<[(Place, Place); ORDINARY]>,
+    /// Bytes of all names.
+    names: usize,
+}
 
 impl Places {
     fn of(buffer: &[u8], headers: &[Header<'_>]) -> Self {
-        let places = headers
-            .iter()
-            .map(|header| (place(buffer, header.name.as_bytes()), place(buffer, header.value)));
-        Self(places.collect())
+        let mut places = Self { all: SmallVec::new(), names: 0 };
+        for header in headers {
+            let name = place(buffer, header.name.as_bytes());
+            places.names += header.name.len();
+            places.all.push((name, place(buffer, header.value)));
+        }
+        places
     }
 
     /// Splits the head off.
     fn take(self, buffer: &mut BytesMut, length: usize) -> (Bytes, Fields) {
         let head = buffer.split_to(length).freeze();
-        let names = head.clone();
-        let lines = self.0.iter().map(|(name, value)| {
-            let name = names.get(name.0..name.1).unwrap_or_default();
+        let mut fields = Fields::of(head.clone(), self.all.len(), self.names);
+        for (name, value) in &self.all {
+            let name = head.get(name.0..name.1).unwrap_or_default();
             // A token: the parser lets nothing else through.
-            (std::str::from_utf8(name).unwrap_or_default(), *value)
-        });
-        let fields = Fields::of(head.clone(), lines);
-        (head, fields)
+            fields.push(std::str::from_utf8(name).unwrap_or_default(), *value);
+        }
+        (head, fields.complete())
     }
 }
 
 /// Where `part`, which is a slice of `whole`, begins and ends in it.
-fn place(whole: &[u8], part: &[u8]) -> (usize, usize) {
+fn place(whole: &[u8], part: &[u8]) -> Place {
     let start = (part.as_ptr() as usize).wrapping_sub(whole.as_ptr() as usize);
     if part.is_empty() || start > whole.len() { (0, 0) } else { (start, start + part.len()) }
 }

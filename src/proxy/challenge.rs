@@ -3,7 +3,10 @@
 //! another login would (RFC 9470 §3); what cannot be read says nothing.
 
 use http::StatusCode;
-use http::header::{HeaderMap, WWW_AUTHENTICATE};
+
+use crate::http1::Fields;
+
+const WWW_AUTHENTICATE: &str = "www-authenticate";
 
 /// More than this of one line, or more lines, are not read.
 const MOST_BYTES: usize = 4096;
@@ -21,18 +24,18 @@ pub struct StepUp {
 }
 
 /// Whether an answer of this status says that the access token is not valid any more; `is_bound` is one that went out with a proof.
-pub fn refused(status: StatusCode, headers: &HeaderMap, is_bound: bool) -> bool {
+pub fn refused(status: StatusCode, fields: &Fields, is_bound: bool) -> bool {
     let scheme: &[u8] = if is_bound { b"dpop" } else { b"bearer" };
-    status == StatusCode::UNAUTHORIZED && refuses_token(headers, scheme)
+    status == StatusCode::UNAUTHORIZED && refuses_token(fields, scheme)
 }
 
 /// What a login must have, if an answer of this status says that this one does not have it.
-pub fn step_up(status: StatusCode, headers: &HeaderMap) -> Option<StepUp> {
+pub fn step_up(status: StatusCode, fields: &Fields) -> Option<StepUp> {
     if status != StatusCode::UNAUTHORIZED {
         return None;
     }
-    let lines = headers.get_all(WWW_AUTHENTICATE).iter().take(MOST_LINES);
-    let mut lines = lines.map(http::HeaderValue::as_bytes).filter(|line| line.len() <= MOST_BYTES);
+    let lines = fields.get_all(WWW_AUTHENTICATE).take(MOST_LINES);
+    let mut lines = lines.filter(|line| line.len() <= MOST_BYTES);
     lines.find_map(asked_for)
 }
 
@@ -75,15 +78,13 @@ fn max_age(value: &[u8]) -> Option<u64> {
 }
 
 /// Whether the challenges of this scheme, that of the token, say that it is not valid any more.
-fn refuses_token(headers: &HeaderMap, scheme: &[u8]) -> bool {
-    any_challenge(headers, |param| param.is_error_of(scheme, b"invalid_token"))
+fn refuses_token(fields: &Fields, scheme: &[u8]) -> bool {
+    any_challenge(fields, |param| param.is_error_of(scheme, b"invalid_token"))
 }
 
-fn any_challenge(headers: &HeaderMap, says_so: impl Fn(&Param<'_>) -> bool) -> bool {
-    let lines = headers.get_all(WWW_AUTHENTICATE).iter().take(MOST_LINES);
-    lines
-        .map(http::HeaderValue::as_bytes)
-        .any(|line| line.len() <= MOST_BYTES && Challenges(line).any(&says_so))
+fn any_challenge(fields: &Fields, says_so: impl Fn(&Param<'_>) -> bool) -> bool {
+    let mut lines = fields.get_all(WWW_AUTHENTICATE).take(MOST_LINES);
+    lines.any(|line| line.len() <= MOST_BYTES && Challenges(line).any(&says_so))
 }
 
 /// One parameter of a challenge; nothing in it is copied.
@@ -103,9 +104,9 @@ impl Param<'_> {
 }
 
 /// Whether an answer of this status wants a nonce in the proof, and has looked at nothing else (RFC 9449 §9).
-pub fn wants_nonce(status: StatusCode, headers: &HeaderMap) -> bool {
+pub fn wants_nonce(status: StatusCode, fields: &Fields) -> bool {
     let says_so = |param: &Param<'_>| param.is_error_of(b"dpop", b"use_dpop_nonce");
-    status == StatusCode::UNAUTHORIZED && any_challenge(headers, says_so)
+    status == StatusCode::UNAUTHORIZED && any_challenge(fields, says_so)
 }
 
 /// The rest of a line, read parameter by parameter.
@@ -189,15 +190,13 @@ fn is_word(byte: u8) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
     use proptest::prelude::*;
     use rstest::rstest;
 
     use super::*;
 
-    fn headers(lines: &[&[u8]]) -> HeaderMap {
-        let values = lines.iter().map(|line| HeaderValue::from_bytes(line).unwrap());
-        values.map(|value| (WWW_AUTHENTICATE, value)).collect()
+    fn headers(lines: &[&[u8]]) -> Fields {
+        Fields::copied(lines.iter().map(|line| (WWW_AUTHENTICATE, *line)))
     }
 
     // proves: PX-18

@@ -10,22 +10,17 @@ use rustls::pki_types::ServerName;
 use rustls::sign::SingleCertAndKey;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
-use tokio::task::spawn_local;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use hyper::client::conn::http1::Builder;
-use hyper_util::rt::TokioIo;
-
-use super::connection::{Connection, Driver};
+use super::connection::Connection;
 use super::error::ProxyError;
 use super::multiplexed;
+use super::wire::Wire;
 use crate::config::{Address, Trust, Upstream};
 
 /// As TLS names it (RFC 9113 §3.2).
 const HTTP_2: &[u8] = b"h2";
-/// The largest response head, bytes. Also bounds the read buffer of a connection.
-const MOST_HEAD_BYTES: usize = 64 * 1024;
 
 /// What a connection is opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +29,7 @@ pub enum Purpose {
     Exchanges,
     /// Exchanges, many at the same time: HTTP/2, and nothing else.
     Streams,
-    /// One exchange that may end in another protocol: after a 101 the stream is handed over (`hyper::upgrade`).
+    /// One exchange that may end in another protocol: after a 101 the stream is handed over.
     Upgrade,
 }
 
@@ -147,24 +142,10 @@ pub async fn handshake<S>(stream: S, purpose: Purpose) -> Result<Connection, Pro
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let is_upgrade = match purpose {
-        Purpose::Streams => return multiplexed::handshake(stream).await.map(Connection::shared),
-        Purpose::Exchanges => false,
-        Purpose::Upgrade => true,
-    };
-    let (sender, connection) = Builder::new()
-        .max_buf_size(MOST_HEAD_BYTES)
-        .handshake(TokioIo::new(stream))
-        .await
-        .map_err(|_| ProxyError::Connect)?;
-    let driver = if is_upgrade {
-        Driver::Task(spawn_local(async move {
-            let _ = connection.with_upgrades().await;
-        }))
-    } else {
-        Driver::Inline(Some(Box::pin(connection)))
-    };
-    Ok(Connection::own(sender, driver))
+    match purpose {
+        Purpose::Streams => multiplexed::handshake(stream).await.map(Connection::shared),
+        Purpose::Exchanges | Purpose::Upgrade => Ok(Connection::own(Wire::new(stream))),
+    }
 }
 
 #[cfg(test)]

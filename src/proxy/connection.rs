@@ -1,24 +1,26 @@
 //! An open connection to an upstream: of one exchange after another (HTTP/1.1), or of one among many at the same time
-//! (HTTP/2); and what drives it.
+//! (HTTP/2). Whoever waits for something on it drives it meanwhile: no other task has to be woken for each message.
 
-#[cfg(test)]
-use std::future::poll_fn;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures_util::future::Either;
-use http::{Request, Response};
+use bytes::Bytes;
+use http::StatusCode;
+use http_body::Body as _;
 use hyper::body::Incoming;
-use hyper::client::conn::TrySendError;
-use hyper::client::conn::http1::SendRequest;
-use tokio::task::{JoinHandle, spawn_local, unconstrained};
+use tokio::task::unconstrained;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::multiplexed::Stream;
-use super::relay::Relay;
+use super::error::ProxyError;
+use super::head::Head;
+use super::multiplexed::{Asked, Stream};
+use super::sending::Sending;
+use super::switched::Switched;
 use super::upload::Upload;
+use super::wire::{Fault, Wire};
+use crate::config::Upstream;
+use crate::http1::Fields;
 
 /// A way to the upstream for one exchange. Dropping it ends the exchange at once, whatever is still on its way: HTTP/1.1
 /// closes the connection, HTTP/2 resets the stream. A stream that was handed over after an upgrade is no longer part of it.
@@ -29,83 +31,60 @@ pub struct Connection {
 }
 
 enum Way {
-    Own(Own),
+    Own(Wire),
     Shared(Stream),
 }
 
-/// Whoever waits for something on it drives it meanwhile: no other task has to be woken for each message, which is a tenth
-/// of what a small call costs.
-struct Own {
-    sender: SendRequest<Upload>,
-    driver: Driver,
-    relay: Arc<Relay>,
-    /// The relay once more, as hyper wants it.
-    waker: Waker,
+/// A request that is being sent, until its answer has begun.
+pub enum Asking {
+    Own(Sending),
+    Shared(Asked),
 }
 
-/// More than any message takes; one that takes more is no reason to let others wait.
-const MOST_ROUNDS: usize = 8;
-
-/// What drives an HTTP/1.1 connection.
-pub enum Driver {
-    /// Driven by [`Connection::drive`]; `None` once the connection has ended.
-    Inline(Option<Pin<Box<dyn Future<Output = hyper::Result<()>>>>>),
-    /// Driven by a task of its own.
-    Task(JoinHandle<()>),
+/// An answer that has begun.
+pub struct Answer {
+    pub status: StatusCode,
+    pub fields: Fields,
+    pub body: Body,
 }
 
-impl Driver {
-    fn drive(&mut self, cx: &mut Context<'_>) {
-        // Whoever waits for an answer gets the error; an idle connection that ends is no news.
-        if let Self::Inline(open) = self
-            && open.as_mut().is_some_and(|open| open.as_mut().poll(cx).is_ready())
-        {
-            *open = None;
+/// Where the body of an answer comes from.
+pub enum Body {
+    /// From the connection itself.
+    Own,
+    Shared(Incoming),
+}
+
+/// Why there is no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failed {
+    /// Nothing of the request was sent: it may go over another connection as it is.
+    Unsent,
+    /// The upstream says that it has not begun with it.
+    NotBegun,
+    /// The upstream closed the connection.
+    Closed,
+    /// The request's body broke off; its watch knows why.
+    Upload,
+    /// What came is no answer; says why.
+    Invalid(&'static str),
+}
+
+impl From<Fault> for Failed {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Unsent => Self::Unsent,
+            Fault::Closed => Self::Closed,
+            Fault::Upload => Self::Upload,
+            Fault::Invalid(why) => Self::Invalid(why),
         }
-    }
-}
-
-impl Drop for Driver {
-    fn drop(&mut self) {
-        if let Self::Task(task) = self {
-            task.abort();
-        }
-    }
-}
-
-impl Own {
-    fn poll_for<T>(
-        &mut self,
-        cx: &mut Context<'_>,
-        mut wanted: impl FnMut(&mut Context<'_>) -> Poll<T>,
-    ) -> Poll<T> {
-        let mut polling = self.relay.polling(cx);
-        let mut relayed = Context::from_waker(&self.waker);
-        for _ in 0..MOST_ROUNDS {
-            if !polling.woken() {
-                return Poll::Pending;
-            }
-            if let Poll::Ready(value) = wanted(&mut relayed) {
-                polling.unfinished();
-                return Poll::Ready(value);
-            }
-            // Whatever `wanted` has woken is driven now.
-            polling.woken();
-            self.driver.drive(&mut relayed);
-        }
-        // It goes on and on: others have their turn first.
-        polling.unfinished();
-        cx.waker().wake_by_ref();
-        Poll::Pending
     }
 }
 
 impl Connection {
     /// HTTP/1.1, ready for a request.
-    pub fn own(sender: SendRequest<Upload>, driver: Driver) -> Self {
-        let relay = Arc::new(Relay::new());
-        let waker = Waker::from(Arc::clone(&relay));
-        Self { way: Way::Own(Own { sender, driver, relay, waker }), alarm: None }
+    pub fn own(wire: Wire) -> Self {
+        Self { way: Way::Own(wire), alarm: None }
     }
 
     /// One exchange of a connection that others share.
@@ -139,92 +118,131 @@ impl Connection {
         }
     }
 
-    /// Whether nothing is under way, so that it takes a request at once.
-    pub fn is_ready(&self) -> bool {
-        match &self.way {
-            Way::Own(own) => own.sender.is_ready(),
+    /// Whether nothing is under way, so that it takes a request at once. The end of an idle connection wakes `cx`.
+    pub fn is_ready(&mut self, cx: &mut Context<'_>) -> bool {
+        match &mut self.way {
+            Way::Own(wire) => wire.is_ready(cx),
             Way::Shared(stream) => stream.is_open(),
         }
     }
 
-    /// Polls `wanted`, which waits for something on this connection, and drives the connection for it.
-    pub fn poll_for<T>(
-        &mut self,
-        cx: &mut Context<'_>,
-        mut wanted: impl FnMut(&mut Context<'_>) -> Poll<T>,
-    ) -> Poll<T> {
-        match &mut self.way {
-            Way::Own(own) => own.poll_for(cx, wanted),
-            // It has a task of its own.
-            Way::Shared(_) => wanted(cx),
-        }
-    }
-
-    /// Does what can be done now; `cx` is woken when there is more to do. An idle connection that the other side closed
-    /// is no longer ready afterwards.
-    pub fn drive(&mut self, cx: &mut Context<'_>) {
-        let _pending: Poll<()> = self.poll_for(cx, |_| Poll::Pending);
-    }
-
-    /// Lets a task of its own drive the connection from now on: for an exchange that goes on although nobody waits for it.
-    pub fn detach(&mut self) {
-        if let Way::Own(Own { driver, .. }) = &mut self.way
-            && let Driver::Inline(inline) = driver
-            && let Some(open) = inline.take()
-        {
-            *driver = Driver::Task(spawn_local(async move {
-                let _ = open.await;
-            }));
-        }
-    }
-
-    /// Sends `request`; the future gives the head of the answer, when it is polled by [`Connection::poll_for`].
+    /// Begins an exchange; [`Connection::poll_answer`] carries it on.
     pub fn ask(
-        &mut self,
-        request: Request<Upload>,
-    ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<Upload>>>> + use<>
-    {
-        match &mut self.way {
-            Way::Own(own) => {
-                // Whoever watches the connection while it is idle need not hear that it is used.
-                own.relay.renew();
-                Either::Left(own.sender.try_send_request(request))
+        &self,
+        head: Head,
+        upload: Upload,
+        upstream: &Upstream,
+    ) -> Result<Asking, ProxyError> {
+        match &self.way {
+            Way::Own(_) => {
+                let method = head.method().clone();
+                Ok(Asking::Own(Sending::new(&method, head.finish(), upload)))
             }
-            Way::Shared(stream) => Either::Right(stream.ask(request)),
+            Way::Shared(_) => {
+                let head = head.for_http2(upstream)?;
+                Ok(Asking::Shared(Asked::new(head.map(|()| upload))))
+            }
         }
     }
 
-    /// Whether it is `due` or later. If not, whoever polls the connection with `cx` is woken by then: by one alarm for all
-    /// calls over this connection, which may ring early, so that a call costs no timer.
-    pub fn is_past(&mut self, due: Instant, cx: &Context<'_>) -> bool {
-        let is_set = |alarm: &Pin<Box<Sleep>>| !alarm.is_elapsed() && alarm.deadline() <= due;
-        if self.alarm.as_ref().is_some_and(is_set) {
-            return false;
+    /// Sends what is left of the request, and waits for the head of the answer.
+    pub fn poll_answer(
+        &mut self,
+        asking: &mut Asking,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Answer, Failed>> {
+        match (&mut self.way, asking) {
+            (Way::Own(wire), Asking::Own(sending)) => wire.poll_answer(sending, cx).map(|head| {
+                let head = head.map_err(Failed::from)?;
+                Ok(Answer { status: head.status, fields: head.fields, body: Body::Own })
+            }),
+            (Way::Shared(stream), Asking::Shared(asked)) => asked.poll(stream, cx).map(|answer| {
+                let (head, body) = answer?.into_parts();
+                let fields =
+                    head.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+                let fields = Fields::copied(fields);
+                Ok(Answer { status: head.status, fields, body: Body::Shared(body) })
+            }),
+            // All connections to an upstream speak the version that its route names.
+            _ => Poll::Ready(Err(Failed::Closed)),
         }
-        if due <= Instant::now() {
-            return true;
+    }
+
+    /// The answer to `asking` has begun. What is left of its request goes up by itself: whoever reads the answer slowly, or not at all
+    /// yet, must not hold it up.
+    pub fn answered(&mut self, asking: Asking) {
+        if let (Way::Own(wire), Asking::Own(sending)) = (&mut self.way, asking)
+            && !sending.is_over()
+        {
+            wire.send_rest(sending);
         }
-        let waker = match &self.way {
-            Way::Own(own) => &own.waker,
-            // The call that polls has this alarm for itself.
-            Way::Shared(_) => cx.waker(),
-        };
+    }
+
+    /// What comes next of the answer's `body`; `None` at its end.
+    pub fn poll_piece(
+        &mut self,
+        body: &mut Body,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Failed>>> {
+        match (&mut self.way, body) {
+            (Way::Own(wire), Body::Own) => {
+                wire.poll_piece(cx).map(|piece| piece.map(|piece| piece.map_err(Failed::from)))
+            }
+            (_, Body::Shared(incoming)) => poll_data(incoming, cx),
+            (Way::Shared(_), Body::Own) => Poll::Ready(None),
+        }
+    }
+
+    /// How many bytes of the answer's `body` are still to come, if that was said.
+    pub fn left(&self, body: &Body) -> Option<u64> {
+        match (&self.way, body) {
+            (Way::Own(wire), Body::Own) => wire.left(),
+            // A stream may end after the head, and then one does not know yet.
+            (_, Body::Shared(incoming)) if incoming.is_end_stream() => Some(0),
+            (_, Body::Shared(incoming)) => incoming.size_hint().exact(),
+            (Way::Shared(_), Body::Own) => Some(0),
+        }
+    }
+
+    /// Hands the stream over, after a 101. An HTTP/2 connection has none to give.
+    pub fn switch(&mut self) -> Option<Switched> {
+        match &mut self.way {
+            Way::Own(wire) => Some(wire.switch()),
+            Way::Shared(_) => None,
+        }
+    }
+
+    /// Whether it is `due` or later. If not, `cx` is woken by then: by one alarm for all calls over this connection, which may ring
+    /// early, so that a call registers no timer.
+    pub fn is_past(&mut self, due: Instant, cx: &mut Context<'_>) -> bool {
         let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(due)));
-        alarm.as_mut().reset(due);
-        // Unconstrained, for a poll that is put off would not set it.
-        let mut set = pin!(unconstrained(alarm.as_mut()));
-        set.as_mut().poll(&mut Context::from_waker(waker)).is_ready()
+        if alarm.is_elapsed() || alarm.deadline() > due {
+            alarm.as_mut().reset(due);
+        }
+        loop {
+            // Unconstrained, for a poll that is put off would not set it.
+            if pin!(unconstrained(alarm.as_mut())).poll(cx).is_pending() {
+                return false;
+            }
+            if due <= Instant::now() {
+                return true;
+            }
+            alarm.as_mut().reset(due);
+        }
     }
 }
 
-#[cfg(test)]
-impl Connection {
-    /// Drives the connection until it waits for a request.
-    pub async fn ready(&mut self) {
-        poll_fn(|cx| {
-            self.drive(cx);
-            if self.is_ready() { Poll::Ready(()) } else { Poll::Pending }
-        })
-        .await;
+/// Trailers stop here.
+fn poll_data(body: &mut Incoming, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Failed>>> {
+    loop {
+        match std::task::ready!(Pin::new(&mut *body).poll_frame(cx)) {
+            Some(Ok(frame)) => {
+                if let Ok(data) = frame.into_data() {
+                    return Poll::Ready(Some(Ok(data)));
+                }
+            }
+            Some(Err(_)) => return Poll::Ready(Some(Err(Failed::Closed))),
+            None => return Poll::Ready(None),
+        }
     }
 }

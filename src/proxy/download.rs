@@ -6,10 +6,9 @@ use std::task::{Context, Poll, ready};
 
 use actix_web::body::{BodySize, MessageBody};
 use bytes::Bytes;
-use http_body::{Body as _, Frame};
-use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::connection::Body;
 use super::drain::Ending;
 use super::pool::{Link, Terms};
 
@@ -26,7 +25,7 @@ pub enum DownloadFault {
 
 /// The response body, from the upstream to the browser. Holds the connection until the last byte.
 pub struct Download {
-    body: Option<(Incoming, Link)>,
+    body: Option<(Body, Link)>,
     size: BodySize,
     /// Since when nothing has come; `None` while chunks come.
     silent_since: Option<Instant>,
@@ -38,8 +37,8 @@ pub struct Download {
 
 impl Download {
     /// A body that streams; `link` goes back to the pool at its end.
-    pub fn streaming(body: Incoming, link: Link) -> Self {
-        let size = body.size_hint().exact().map_or(BodySize::Stream, BodySize::Sized);
+    pub fn streaming(body: Body, link: Link) -> Self {
+        let size = link.connection.left(&body).map_or(BodySize::Stream, BodySize::Sized);
         let ending = link.ending();
         Self { body: Some((body, link)), size, silent_since: None, alarm: None, ending }
     }
@@ -84,16 +83,14 @@ impl MessageBody for Download {
         loop {
             let Some((body, link)) = &mut this.body else { return Poll::Ready(None) };
             let terms = link.terms;
-            match poll_body(body, link, cx) {
+            match link.connection.poll_piece(body, cx) {
                 Poll::Ready(Some(Ok(_))) if terms.is_over() => {
                     return this.fail(DownloadFault::Late);
                 }
-                Poll::Ready(Some(Ok(frame))) => {
+                Poll::Ready(Some(Ok(chunk))) => {
                     this.silent_since = None;
-                    // Trailers stop here; an empty chunk would end a chunked message.
-                    if let Ok(chunk) = frame.into_data()
-                        && !chunk.is_empty()
-                    {
+                    // An empty chunk would end a chunked message.
+                    if !chunk.is_empty() {
                         return Poll::Ready(Some(Ok(chunk)));
                     }
                 }
@@ -117,16 +114,6 @@ impl MessageBody for Download {
             }
         }
     }
-}
-
-/// What comes next; the connection is driven when nothing is there yet.
-fn poll_body(
-    body: &mut Incoming,
-    link: &mut Link,
-    cx: &mut Context<'_>,
-) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-    let mut body = Pin::new(body);
-    link.connection.poll_for(cx, |cx| body.as_mut().poll_frame(cx))
 }
 
 #[cfg(test)]

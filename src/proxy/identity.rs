@@ -3,47 +3,39 @@
 //! Always made here, from what we know; never taken from the request (PX-06, PX-13).
 
 use actix_web::http::Version;
-use http::header::{FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, VIA};
 
 use super::Outgoing;
 use super::error::ProxyError;
-use super::values::Values;
+use super::head::{Address, Head, NoValue};
 
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const NO_TEXT: ProxyError = ProxyError::BadRequest("a field of ours is no text");
 
-/// Sets the fields; `version` is that of the message received, which `Via` reports (RFC 9110 §7.6.3).
-pub fn set(
-    headers: &mut HeaderMap,
-    outgoing: &Outgoing<'_>,
-    version: Version,
-    values: &mut Values,
-) -> Result<(), ProxyError> {
-    const NO_TEXT: ProxyError = ProxyError::BadRequest("a field of ours is no text");
+/// Names the upstream's host, whatever the browser called ours.
+pub fn host(head: &mut Head, outgoing: &Outgoing<'_>) -> Result<(), ProxyError> {
+    let authority = outgoing.route.upstream().authority.as_bytes();
+    let added = head.add("host", authority);
+    added.map_err(|NoValue| ProxyError::Invalid("the upstream's host is no host"))
+}
+
+/// Adds the other fields; `version` is that of the message received, which `Via` reports (RFC 9110 §7.6.3).
+pub fn set(head: &mut Head, outgoing: &Outgoing<'_>, version: Version) -> Result<(), ProxyError> {
+    add(head, outgoing, version).map_err(|NoValue| NO_TEXT)
+}
+
+fn add(head: &mut Head, outgoing: &Outgoing<'_>, version: Version) -> Result<(), NoValue> {
     let public = outgoing.public;
     let scheme = if public.https { "https" } else { "http" };
-    let client = outgoing.client_ip;
-    let host =
-        outgoing.route.host().ok_or(ProxyError::Invalid("the upstream's host is no host"))?;
-    // HTTP/2 says it in a field of its own (RFC 9113 §8.3.1).
-    if !outgoing.route.upstream().http2 {
-        headers.insert(HOST, host.clone());
-    }
-    headers.insert(VIA, HeaderValue::from_static(via(version)));
-    let address = values.address(client).ok_or(NO_TEXT)?;
-    let public_host = values.upstream(public.host.as_bytes()).ok_or(NO_TEXT)?;
-    let forwarded = forwarded(address.as_bytes(), client.is_ipv6(), public.host.as_bytes(), scheme);
-    headers.insert(FORWARDED, values.join(&forwarded).ok_or(NO_TEXT)?);
-    headers.insert(X_FORWARDED_FOR, address);
-    headers.insert(X_FORWARDED_HOST, public_host);
-    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
-    let request_id = values.upstream(outgoing.request_id.as_bytes()).ok_or(NO_TEXT)?;
-    headers.insert(X_REQUEST_ID, request_id);
+    let client = Address::of(outgoing.client_ip);
+    let is_v6 = outgoing.client_ip.is_ipv6();
+    head.add_own("via", via(version));
+    let forwarded = forwarded(client.bytes(), is_v6, public.host.as_bytes(), scheme);
+    head.join("forwarded", &forwarded)?;
+    head.add("x-forwarded-for", client.bytes())?;
+    head.add("x-forwarded-host", public.host.as_bytes())?;
+    head.add_own("x-forwarded-proto", scheme);
+    head.add("x-request-id", outgoing.request_id.as_bytes())?;
     for (name, value) in outgoing.told {
-        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| NO_TEXT)?;
-        headers.insert(name, values.upstream(value.as_bytes()).ok_or(NO_TEXT)?);
+        head.add(name, value.as_bytes())?;
     }
     Ok(())
 }

@@ -12,6 +12,7 @@ mod error;
 mod exchange;
 mod fields;
 mod frames;
+mod head;
 mod identity;
 mod location;
 mod multiplexed;
@@ -19,17 +20,18 @@ mod path;
 mod pool;
 mod problem;
 mod proof;
-mod relay;
 mod request;
 mod response;
 mod rotation;
 mod route;
+mod sending;
 mod session_bound;
 mod shelf;
+mod switched;
 mod tunnel;
 mod upgrade;
 mod upload;
-mod values;
+mod wire;
 
 use std::net::IpAddr;
 
@@ -41,6 +43,8 @@ use crate::oidc::Dpop;
 use crate::secret::Secret;
 use crate::telemetry::Answered;
 use crate::traces::{self, Trace};
+
+use connection::Answer;
 
 pub use challenge::StepUp;
 pub use connect::reach;
@@ -129,14 +133,14 @@ pub async fn forward(
     let head = || request::head(request, &outgoing, framing);
     let sent = exchange::send(pool, route, upload, head).await;
     route.answered(match &sent {
-        Ok((answer, _)) => Answered::of(answer.status().as_u16()),
+        Ok((answer, _)) => Answered::of(answer.status.as_u16()),
         Err(_) => Answered::Failed,
     });
-    outgoing.called(request, sent.as_ref().ok().map(|(answer, _)| answer.status().as_u16()));
+    outgoing.called(request, sent.as_ref().ok().map(|(answer, _)| answer.status.as_u16()));
     let answered = sent.and_then(|(answer, link)| {
         let token_refused =
-            challenge::refused(answer.status(), answer.headers(), outgoing.dpop.is_some());
-        let step_up = challenge::step_up(answer.status(), answer.headers()).map(Box::new);
+            challenge::refused(answer.status, &answer.fields, outgoing.dpop.is_some());
+        let step_up = challenge::step_up(answer.status, &answer.fields).map(Box::new);
         let nonce_wanted = proof::learn(&outgoing, &answer);
         let response = response::build(answer, link, request, &outgoing)?;
         Ok(Forwarded { response, token_refused, nonce_wanted, step_up })

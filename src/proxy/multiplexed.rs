@@ -5,7 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use http::{Request, Response};
@@ -18,6 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::Instant;
 
+use super::connection::Failed;
 use super::error::ProxyError;
 use super::upload::Upload;
 
@@ -147,15 +148,6 @@ impl Stream {
         !self.0.sender.is_closed()
     }
 
-    /// Sends the exchange's request; the future gives the head of the answer.
-    pub fn ask(
-        &self,
-        request: Request<Upload>,
-    ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<Upload>>>> + use<>
-    {
-        self.0.sender.clone().try_send_request(request)
-    }
-
     /// The connection gets no further exchanges: this one has waited in vain, and the others might.
     pub fn distrust(&self) {
         self.0.is_distrusted.set(true);
@@ -175,9 +167,54 @@ impl Drop for Stream {
     }
 }
 
+type Answering =
+    Pin<Box<dyn Future<Output = Result<Response<Incoming>, TrySendError<Request<Upload>>>>>>;
+
+/// A request for one stream, until its answer has begun.
+pub struct Asked {
+    /// Not sent yet, or not at all.
+    unsent: Option<Request<Upload>>,
+    answering: Option<Answering>,
+}
+
+impl Asked {
+    /// Sent when it is polled.
+    pub fn new(request: Request<Upload>) -> Self {
+        Self { unsent: Some(request), answering: None }
+    }
+
+    /// Waits for the head of the answer.
+    pub fn poll(
+        &mut self,
+        stream: &Stream,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Response<Incoming>, Failed>> {
+        if let Some(request) = self.unsent.take() {
+            let mut sender = stream.0.sender.clone();
+            self.answering = Some(Box::pin(sender.try_send_request(request)));
+        }
+        let Some(answering) = &mut self.answering else {
+            return Poll::Ready(Err(Failed::Closed));
+        };
+        let answered = ready!(answering.as_mut().poll(cx));
+        self.answering = None;
+        Poll::Ready(answered.map_err(|mut error| {
+            self.unsent = error.take_message();
+            match &self.unsent {
+                Some(_) => Failed::Unsent,
+                None if was_not_begun(error.error()) => Failed::NotBegun,
+                None if is_malformed(error.error()) => {
+                    Failed::Invalid("the upstream's answer is not HTTP/2")
+                }
+                None => Failed::Closed,
+            }
+        }))
+    }
+}
+
 /// Whether the upstream says that it has not begun with the request: it may be sent again, whatever it asks for
 /// (RFC 9113 §8.7).
-pub fn was_not_begun(error: &hyper::Error) -> bool {
+fn was_not_begun(error: &hyper::Error) -> bool {
     reason(error).is_some_and(|error| {
         let is_refused = error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
         // Streams up to the one that a GOAWAY names go on, and only the others fail by it.
@@ -186,7 +223,7 @@ pub fn was_not_begun(error: &hyper::Error) -> bool {
 }
 
 /// Whether the upstream sent what is no HTTP/2.
-pub fn is_malformed(error: &hyper::Error) -> bool {
+fn is_malformed(error: &hyper::Error) -> bool {
     reason(error).is_some_and(|error| !error.is_remote() && !error.is_io())
 }
 

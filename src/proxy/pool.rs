@@ -115,7 +115,7 @@ impl Pool {
 
     /// A connection of its own for one request that asks for another protocol.
     ///
-    /// After a 101, `hyper::upgrade::on` gives the stream. Keep the [`Link`] for as long as the tunnel is open: it
+    /// After a 101, [`Connection::switch`] gives the stream. Keep the [`Link`] for as long as the tunnel is open: it
     /// counts as a call in flight.
     pub(super) async fn upgradable(&self, route: &Route) -> Result<Link, ProxyError> {
         let slot = self.enter(route)?;

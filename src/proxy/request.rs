@@ -4,28 +4,19 @@
 
 use actix_web::HttpRequest;
 use actix_web::http::header as seen;
-use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_LENGTH, COOKIE, HeaderMap, TRANSFER_ENCODING};
-use http::header::{HeaderName, HeaderValue};
-use http::uri::{PathAndQuery, Scheme};
-use http::{Method, Request, Uri};
+use http::Method;
 use percent_encoding::percent_decode;
 
 use super::Outgoing;
 use super::error::ProxyError;
+use super::head::{Head, NoValue};
 use super::route::Route;
 use super::upload::Framing;
-use super::values::Values;
 use super::{fields, identity, proof, upgrade};
 use crate::config::TokenSource;
-use crate::oidc::Dpop;
-use crate::secret::Secret;
 
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-const MAX_FORWARDS: HeaderName = HeaderName::from_static("max-forwards");
-/// Room for the fields that we add, and for the values of most heads, beside the token. More is fine, and costs an allocation.
-const OWN_FIELDS: usize = 10;
-const MOST_VALUES: usize = 1024;
+/// Room for the fields of most heads and for ours, beside the token. More is fine, and costs an allocation.
+const MOST_FIELDS: usize = 2048;
 
 /// Refuses what cannot be forwarded at all: a WebSocket handshake, a method in disguise, a second token in the query.
 pub fn refuse(request: &HttpRequest, route: &Route) -> Result<(), ProxyError> {
@@ -70,66 +61,52 @@ pub fn head(
     request: &HttpRequest,
     outgoing: &Outgoing<'_>,
     framing: Framing,
-) -> Result<Request<()>, ProxyError> {
-    let mut head = Request::new(());
-    *head.method_mut() = Method::from_bytes(request.method().as_str().as_bytes())
-        .map_err(|_| ProxyError::BadRequest("the method is no method"))?;
-    *head.uri_mut() = target(request, outgoing)?;
-    let http2 = outgoing.route.upstream().http2;
-    let headers = head.headers_mut();
-    headers.reserve(request.headers().len() + OWN_FIELDS);
+) -> Result<Head, ProxyError> {
     let token = match (outgoing.route.config().token, outgoing.access_token) {
         (TokenSource::None, _) => None,
         (_, token) => token,
     };
     let token_length = token.map_or(0, |token| token.expose().len());
-    let mut values = Values::with_room(MOST_VALUES + token_length);
-    pass_fields(request, outgoing, headers, &mut values)?;
-    forward_cookies(request, outgoing, headers)?;
-    identity::set(headers, outgoing, request.version(), &mut values)?;
-    frame(headers, framing, http2);
-    if let Some((trace, call)) = &outgoing.trace
-        && let Some(value) = values.upstream(trace.traceparent(call).as_bytes())
-    {
-        headers.insert(TRACEPARENT, value);
+    let mut head = begin(request, outgoing, MOST_FIELDS + token_length)?;
+    identity::host(&mut head, outgoing)?;
+    pass_fields(request, outgoing, &mut head)?;
+    forward_cookies(request, outgoing, &mut head)?;
+    identity::set(&mut head, outgoing, request.version())?;
+    frame(&mut head, framing);
+    if let Some((trace, call)) = &outgoing.trace {
+        let added = head.add("traceparent", trace.traceparent(call).as_bytes());
+        added.map_err(|NoValue| ProxyError::BadRequest("a field of ours is no text"))?;
     }
     if request.method() == actix_web::http::Method::OPTIONS
         && let Some(left) = max_forwards(request)
     {
-        headers.insert(MAX_FORWARDS, HeaderValue::from(left.saturating_sub(1)));
+        head.add_number("max-forwards", u64::from(left.saturating_sub(1)));
     }
     if let Some(token) = token {
-        headers.insert(AUTHORIZATION, credential(token, outgoing.dpop, &mut values)?);
+        let scheme: &[u8] = if outgoing.dpop.is_some() { b"DPoP " } else { b"Bearer " };
+        // The one copy of the token that a call makes.
+        head.join("authorization", &[scheme, token.expose().as_bytes()])
+            .map_err(|NoValue| ProxyError::Invalid("the access token is no field value"))?;
         if let Some(dpop) = outgoing.dpop {
-            let proof = proof::of(dpop, outgoing.route.upstream(), &head, token)?;
-            head.headers_mut().insert(proof::FIELD, proof);
+            proof::add(dpop, outgoing.route.upstream(), &mut head, token)?;
         }
     }
     Ok(head)
 }
 
-/// Prefix, path, and the raw query: in origin form, or with scheme and authority where HTTP/2 has fields for them
-/// (RFC 9113 §8.3.1).
-fn target(request: &HttpRequest, outgoing: &Outgoing<'_>) -> Result<Uri, ProxyError> {
-    const NO_TARGET: ProxyError = ProxyError::BadRequest("the request target cannot be forwarded");
+/// Method, prefix, path, and the raw query.
+fn begin(request: &HttpRequest, outgoing: &Outgoing<'_>, room: usize) -> Result<Head, ProxyError> {
+    let method = Method::from_bytes(request.method().as_str().as_bytes())
+        .map_err(|_| ProxyError::BadRequest("the method is no method"))?;
     let target = outgoing.route.upstream_target(outgoing.path, request.uri().query());
-    let target = PathAndQuery::from_maybe_shared(Bytes::from(target)).map_err(|_| NO_TARGET)?;
-    let upstream = outgoing.route.upstream();
-    if !upstream.http2 {
-        return Ok(Uri::from(target));
-    }
-    let whole = Uri::builder()
-        .scheme(if upstream.tls { Scheme::HTTPS } else { Scheme::HTTP })
-        .authority(upstream.authority.as_str())
-        .path_and_query(target);
-    whole.build().map_err(|_| NO_TARGET)
+    Head::new(&method, target.as_bytes(), room)
+        .map_err(|NoValue| ProxyError::BadRequest("the request target cannot be forwarded"))
 }
 
 fn pass_fields(
     request: &HttpRequest,
     outgoing: &Outgoing<'_>,
-    headers: &mut HeaderMap,
-    values: &mut Values,
+    head: &mut Head,
 ) -> Result<(), ProxyError> {
     let lines = request.headers().get_all(seen::CONNECTION).map(seen::HeaderValue::as_bytes);
     let named = fields::connection_options(lines)
@@ -146,12 +123,8 @@ fn pass_fields(
         {
             continue;
         }
-        let (Ok(name), Some(value)) =
-            (HeaderName::from_bytes(name.as_bytes()), values.upstream(value.as_bytes()))
-        else {
-            return Err(ProxyError::BadRequest("a header field cannot be forwarded"));
-        };
-        headers.append(name, value);
+        head.add(name, value.as_bytes())
+            .map_err(|NoValue| ProxyError::BadRequest("a header field cannot be forwarded"))?;
     }
     Ok(())
 }
@@ -168,7 +141,7 @@ fn is_replaced(name: &str, outgoing: &Outgoing<'_>) -> bool {
 fn forward_cookies(
     request: &HttpRequest,
     outgoing: &Outgoing<'_>,
-    headers: &mut HeaderMap,
+    head: &mut Head,
 ) -> Result<(), ProxyError> {
     let listed = &outgoing.route.config().forward_cookies;
     if listed.is_empty() {
@@ -193,40 +166,19 @@ fn forward_cookies(
         }
     }
     if !line.is_empty() {
-        let line = HeaderValue::from_maybe_shared(Bytes::from(line))
-            .map_err(|_| ProxyError::BadRequest("a cookie cannot be forwarded"))?;
-        headers.insert(COOKIE, line);
+        head.add("cookie", &line)
+            .map_err(|NoValue| ProxyError::BadRequest("a cookie cannot be forwarded"))?;
     }
     Ok(())
 }
 
 /// Fresh framing, from how the body was framed on its way in.
-fn frame(headers: &mut HeaderMap, framing: Framing, http2: bool) {
+fn frame(head: &mut Head, framing: Framing) {
     match framing {
         Framing::None => {}
-        // Its frames say where the body ends (RFC 9113 §8.2.2).
-        Framing::Chunked if http2 => {}
-        Framing::Sized(length) => {
-            headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
-        }
-        Framing::Chunked => {
-            headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
-        }
+        Framing::Sized(length) => head.add_number("content-length", length),
+        Framing::Chunked => head.add_own("transfer-encoding", "chunked"),
     }
-}
-
-/// The one copy of the token that a call makes.
-fn credential(
-    token: &Secret<String>,
-    dpop: Option<&Dpop>,
-    values: &mut Values,
-) -> Result<HeaderValue, ProxyError> {
-    let scheme: &[u8] = if dpop.is_some() { b"DPoP " } else { b"Bearer " };
-    let mut value = values
-        .join(&[scheme, token.expose().as_bytes()])
-        .ok_or(ProxyError::Invalid("the access token is no field value"))?;
-    value.set_sensitive(true);
-    Ok(value)
 }
 
 fn max_forwards(request: &HttpRequest) -> Option<u32> {

@@ -9,17 +9,15 @@ use actix_web::http::header::{
     X_CONTENT_TYPE_OPTIONS,
 };
 use actix_web::{HttpRequest, HttpResponse};
-use http::Response;
-use http_body::Body as _;
-use hyper::body::Incoming;
 
+use super::connection::{Answer, Body};
 use super::download::Download;
 use super::error::ProxyError;
 use super::location::translate;
 use super::pool::Link;
 use super::route::Route;
-use super::values::Values;
 use super::{Outgoing, caching, disposition, fields};
+use crate::http1::{Fields, text};
 
 const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 const SANDBOX: HeaderValue =
@@ -30,20 +28,19 @@ const COOKIE_PREFIXES: [&str; 4] = ["__host-", "__secure-", "__http-", "__host-h
 
 /// The answer for the browser. `link` goes back to the pool when the last byte was read, or closes.
 pub fn build(
-    answer: Response<Incoming>,
+    answer: Answer,
     link: Link,
     request: &HttpRequest,
     outgoing: &Outgoing<'_>,
 ) -> Result<HttpResponse, ProxyError> {
-    let (head, body) = answer.into_parts();
-    let status = status(head.status)?;
-    check_framing(&head.headers)?;
+    let Answer { status, fields, body } = answer;
+    let status = passable(status)?;
     let mut response = HttpResponse::with_body(status, BoxBody::new(()));
     let headers = response.headers_mut();
-    headers.reserve(head.headers.len());
-    pass_fields(&head.headers, headers, outgoing.route)?;
-    pass_cookies(&head.headers, headers, outgoing);
-    pass_locations(&head.headers, status, headers, outgoing)?;
+    headers.reserve(fields.len());
+    pass_fields(&fields, headers, outgoing.route)?;
+    pass_cookies(&fields, headers, outgoing);
+    pass_locations(&fields, status, headers, outgoing)?;
     for (name, value) in outgoing.route.set_fields() {
         if name == VARY {
             // What the answer varies by already, it still varies by (PX-12).
@@ -59,7 +56,7 @@ pub fn build(
     }
     contain(headers, outgoing.sibling_spa);
     let is_head = request.method() == actix_web::http::Method::HEAD;
-    Ok(with_body(response, &head.headers, body, link, is_head))
+    Ok(with_body(response, &fields, body, link, is_head))
 }
 
 /// The answer to an OPTIONS request whose way ends here.
@@ -71,7 +68,7 @@ pub fn own_options(allow: &str) -> HttpResponse {
 }
 
 /// Only finished answers pass; 101 would end HTTP here, and 407 is about a proxy that the browser does not have.
-fn status(status: http::StatusCode) -> Result<StatusCode, ProxyError> {
+fn passable(status: http::StatusCode) -> Result<StatusCode, ProxyError> {
     match status.as_u16() {
         407 => None,
         code @ 200..=599 => StatusCode::from_u16(code).ok(),
@@ -80,31 +77,10 @@ fn status(status: http::StatusCode) -> Result<StatusCode, ProxyError> {
     .ok_or(ProxyError::Invalid("the upstream's status cannot be passed on"))
 }
 
-/// Two framings are an attack or a broken server (RFC 9112 §6.3), and we understand no coding but `chunked`.
-fn check_framing(headers: &http::HeaderMap) -> Result<(), ProxyError> {
-    let mut codings = headers.get_all(http::header::TRANSFER_ENCODING).iter();
-    let Some(coding) = codings.next() else { return Ok(()) };
-    let is_plain = coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked")
-        && codings.next().is_none()
-        && !headers.contains_key(http::header::CONTENT_LENGTH);
-    if is_plain {
-        Ok(())
-    } else {
-        Err(ProxyError::Invalid("the upstream's answer is framed twice"))
-    }
-}
-
-fn pass_fields(
-    from: &http::HeaderMap,
-    to: &mut HeaderMap,
-    route: &Route,
-) -> Result<(), ProxyError> {
-    let lines = from.get_all(http::header::CONNECTION).iter().map(http::HeaderValue::as_bytes);
-    let named = fields::connection_options(lines)
+fn pass_fields(from: &Fields, to: &mut HeaderMap, route: &Route) -> Result<(), ProxyError> {
+    let named = fields::connection_options(from.get_all("connection"))
         .ok_or(ProxyError::Invalid("the upstream names too many connection options"))?;
-    let mut values = Values::with_room(from.values().map(http::HeaderValue::len).sum());
-    for (name, value) in from {
-        let name = name.as_str();
+    for (name, value) in from.iter_shared() {
         if fields::is_hop_by_hop(name)
             || fields::stops_downstream(name)
             || matches!(name, "location" | "content-location")
@@ -113,9 +89,9 @@ fn pass_fields(
         {
             continue;
         }
-        // Both crates accept the same bytes; what one refuses is not worth a broken answer.
-        if let (Ok(name), Some(value)) =
-            (HeaderName::from_bytes(name.as_bytes()), values.browser(value.as_bytes()))
+        // What is no field here is not worth a broken answer.
+        if let (Ok(name), Ok(value)) =
+            (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_maybe_shared(value))
         {
             to.append(name, value);
         }
@@ -124,13 +100,12 @@ fn pass_fields(
 }
 
 /// The cookies that the route lists, bound to our host; never ours, never one with a prefix (PX-11).
-fn pass_cookies(from: &http::HeaderMap, to: &mut HeaderMap, outgoing: &Outgoing<'_>) {
+fn pass_cookies(from: &Fields, to: &mut HeaderMap, outgoing: &Outgoing<'_>) {
     let listed = &outgoing.route.config().response_cookies;
     if listed.is_empty() || outgoing.route.drops("set-cookie") {
         return;
     }
-    for line in from.get_all(http::header::SET_COOKIE) {
-        let Ok(line) = line.to_str() else { continue };
+    for line in from.get_all("set-cookie").filter_map(text) {
         let Some((name, _)) = line.split(';').next().and_then(|pair| pair.split_once('=')) else {
             continue;
         };
@@ -163,21 +138,21 @@ fn without_domain(line: &str) -> String {
 
 /// A redirect that leads out of the route is an error; elsewhere (201) the field alone is dropped.
 fn pass_locations(
-    from: &http::HeaderMap,
+    from: &Fields,
     status: StatusCode,
     to: &mut HeaderMap,
     outgoing: &Outgoing<'_>,
 ) -> Result<(), ProxyError> {
     let request_path = || outgoing.route.upstream_path(outgoing.path);
-    let translated = |name: http::HeaderName| {
-        let mut lines = from.get_all(name).iter();
+    let translated = |name: &str| {
+        let mut lines = from.get_all(name);
         let (line, None) = (lines.next()?, lines.next()) else { return None };
         let path = request_path();
-        let location = translate(line.to_str().ok()?, &path, outgoing.route, outgoing.public)?;
+        let location = translate(text(line)?, &path, outgoing.route, outgoing.public)?;
         HeaderValue::try_from(location).ok()
     };
-    if from.contains_key(http::header::LOCATION) && !outgoing.route.drops("location") {
-        match translated(http::header::LOCATION) {
+    if from.has("location") && !outgoing.route.drops("location") {
+        match translated("location") {
             Some(location) => {
                 to.insert(LOCATION, location);
             }
@@ -187,9 +162,9 @@ fn pass_locations(
             None => {}
         }
     }
-    if from.contains_key(http::header::CONTENT_LOCATION)
+    if from.has("content-location")
         && !outgoing.route.drops("content-location")
-        && let Some(location) = translated(http::header::CONTENT_LOCATION)
+        && let Some(location) = translated("content-location")
     {
         to.insert(CONTENT_LOCATION, location);
     }
@@ -206,16 +181,15 @@ fn contain(headers: &mut HeaderMap, sibling_spa: bool) {
 
 fn with_body(
     mut response: HttpResponse,
-    from: &http::HeaderMap,
-    body: Incoming,
+    from: &Fields,
+    body: Body,
     link: Link,
     is_head: bool,
 ) -> HttpResponse {
-    let length = || from.get(http::header::CONTENT_LENGTH).map(http::HeaderValue::as_bytes);
-    // An HTTP/2 stream may end after the head, and then one does not know yet.
+    let length = || from.get("content-length");
     let may_have_one =
         !is_head && !matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-    if may_have_one && !body.is_end_stream() {
+    if may_have_one && link.connection.left(&body) != Some(0) {
         return response.set_body(BoxBody::new(Download::streaming(body, link)));
     }
     link.release();

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use actix_web::http::header as seen;
-use http::HeaderValue;
 use smallvec::SmallVec;
 
 use super::error::ProxyError;
@@ -62,8 +61,6 @@ pub struct Route {
     /// The upstream once more: by this address the pool knows it again without comparing names.
     upstream: Arc<Upstream>,
     allow: Arc<str>,
-    /// The `Host` that the upstream sees, whatever the browser sent; `None` if the authority is no field value.
-    host: Option<HeaderValue>,
     /// What every answer gets.
     set_fields: Vec<(seen::HeaderName, seen::HeaderValue)>,
     answers: [Counter; 5],
@@ -93,7 +90,6 @@ impl Route {
             let safe = config.methods.iter().map(String::as_str).filter(|name| !is_never(name));
             safe.collect::<Vec<_>>().join(", ")
         };
-        let host = HeaderValue::from_str(&config.upstream.authority).ok();
         // The configuration holds names and values that are valid.
         let set_fields = config.set_response_headers.iter().filter_map(|(name, value)| {
             Some((name.parse().ok()?, seen::HeaderValue::from_str(value).ok()?))
@@ -103,7 +99,6 @@ impl Route {
             upstream: Arc::new(config.upstream.clone()),
             config,
             allow: allow.into(),
-            host,
             answers,
             by_claim: BTreeMap::new(),
         }
@@ -150,10 +145,6 @@ impl Route {
     /// Response fields that the route sets, over those of the upstream.
     pub(super) fn set_fields(&self) -> &[(seen::HeaderName, seen::HeaderValue)] {
         &self.set_fields
-    }
-
-    pub(super) fn host(&self) -> Option<&HeaderValue> {
-        self.host.as_ref()
     }
 
     /// Refuses a method that the route does not list; the comparison is exact, as methods are (RFC 9110 §9.1).

@@ -161,8 +161,7 @@ impl Idle {
     /// Whether the connection waits for a request. Nobody else drives an idle one: its end, or bytes that nobody asked
     /// for, wake `cx`.
     pub(super) fn is_ready(&mut self, cx: &mut Context<'_>) -> bool {
-        self.connection.drive(cx);
-        self.connection.is_ready()
+        self.connection.is_ready(cx)
     }
 }
 

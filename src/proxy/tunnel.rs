@@ -3,7 +3,7 @@
 //! where the frames to the browser end, so that a Close frame of ours stands between two of them and never inside one.
 
 use std::convert::Infallible;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::time::Duration;
 
@@ -13,22 +13,21 @@ use actix_web::http::{ConnectionType, header as seen};
 use actix_web::{HttpRequest, HttpResponse};
 use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt as _, stream};
-use http::header::{
-    HeaderMap, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_PROTOCOL,
-};
-use hyper::upgrade::Upgraded;
-use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadHalf, WriteHalf};
 use tokio::sync::mpsc;
 use tokio::task::spawn_local;
 use tokio::time::timeout;
 
+use super::connection::Failed;
 use super::error::ProxyError;
 use super::frames::{Frames, close_frame};
+use super::head::NoValue;
 use super::pool::{Link, Pool};
+use super::switched::Switched;
 use super::upgrade::Handshake;
 use super::upload::{Framing, Upload};
 use super::{Forwarded, Outgoing, challenge, proof, request, response};
+use crate::http1::Fields;
 use crate::store::Ending;
 
 /// The close code of a session's end: what 401 is to a call. The reason tells which end it was.
@@ -51,7 +50,7 @@ const PIECES: usize = 2;
 /// What became of a handshake.
 pub enum Opened {
     /// Both sides switch.
-    Switched(Tunnel),
+    Switched(Box<Tunnel>),
     /// The upstream answered otherwise; the browser's connection closes with it.
     Refused(Forwarded),
 }
@@ -92,12 +91,10 @@ impl Closed {
     }
 }
 
-type Upstream = TokioIo<Upgraded>;
-
 /// An upstream's side of a WebSocket, ready to be joined. Dropping it closes the connection.
 pub struct Tunnel {
-    upstream: Upstream,
-    answer: HeaderMap,
+    upstream: Switched,
+    answer: Fields,
     /// A tunnel is a call in flight for as long as it is open.
     link: Link,
 }
@@ -127,24 +124,22 @@ async fn ask(
     request::refuse_any(request, route)?;
     let mut head = request::head(request, outgoing, Framing::None)?;
     handshake
-        .add_to(head.headers_mut())
-        .ok_or(ProxyError::BadRequest("the handshake cannot be forwarded"))?;
+        .add_to(&mut head)
+        .map_err(|NoValue| ProxyError::BadRequest("the handshake cannot be forwarded"))?;
     let config = route.config();
     // A connection of its own: one that is joined does not come back.
     let mut link = pool.upgradable(route).await?;
-    let answer = link.connection.ask(head.map(|()| Upload::nothing()));
+    let mut asking = link.connection.ask(head, Upload::nothing(), route.upstream())?;
+    let answer = poll_fn(|cx| link.connection.poll_answer(&mut asking, cx));
     let answer = timeout(config.response_timeout, answer).await.map_err(|_| ProxyError::Timeout)?;
-    outgoing.called(request, answer.as_ref().ok().map(|answer| answer.status().as_u16()));
-    let answer = answer.map_err(|error| {
-        if error.error().is_parse() {
-            ProxyError::Invalid("the upstream's answer is not HTTP/1.1")
-        } else {
-            ProxyError::Closed
-        }
+    outgoing.called(request, answer.as_ref().ok().map(|answer| answer.status.as_u16()));
+    let answer = answer.map_err(|failed| match failed {
+        Failed::Invalid(why) => ProxyError::Invalid(why),
+        _ => ProxyError::Closed,
     })?;
-    if answer.status() != http::StatusCode::SWITCHING_PROTOCOLS {
+    if answer.status != http::StatusCode::SWITCHING_PROTOCOLS {
         let token_refused =
-            challenge::refused(answer.status(), answer.headers(), outgoing.dpop.is_some());
+            challenge::refused(answer.status, &answer.fields, outgoing.dpop.is_some());
         let nonce_wanted = proof::learn(outgoing, &answer);
         // A call like any other: it has an end, which the way down waits for.
         link.terms.endless = false;
@@ -157,13 +152,11 @@ async fn ask(
             step_up: None,
         }));
     }
-    if !handshake.is_answered_by(answer.headers()) {
+    if !handshake.is_answered_by(&answer.fields) {
         return Err(ProxyError::Invalid("the upstream's answer does not fit the handshake"));
     }
-    let fields = answer.headers().clone();
-    let switched = timeout(config.response_timeout, hyper::upgrade::on(answer)).await;
-    let upgraded = switched.map_err(|_| ProxyError::Timeout)?.map_err(|_| ProxyError::Closed)?;
-    Ok(Opened::Switched(Tunnel { upstream: TokioIo::new(upgraded), answer: fields, link }))
+    let upstream = link.connection.switch().ok_or(ProxyError::Closed)?;
+    Ok(Opened::Switched(Box::new(Tunnel { upstream, answer: answer.fields, link })))
 }
 
 /// The answer with its whole body. The server reads raw bytes after a handshake until the connection ends, so a refusal
@@ -191,10 +184,10 @@ impl Tunnel {
         let (to_browser, mut pieces) = mpsc::channel(PIECES);
         let mut response = HttpResponse::SwitchingProtocols();
         response.upgrade("websocket");
-        for name in [SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_EXTENSIONS] {
-            for value in self.answer.get_all(&name) {
-                if let Ok(value) = seen::HeaderValue::from_bytes(value.as_bytes()) {
-                    response.append_header((name.as_str(), value));
+        for name in ["sec-websocket-accept", "sec-websocket-protocol", "sec-websocket-extensions"] {
+            for value in self.answer.get_all(name) {
+                if let Ok(value) = seen::HeaderValue::from_bytes(value) {
+                    response.append_header((name, value));
                 }
             }
         }
@@ -223,7 +216,7 @@ impl Tunnel {
 /// Moves bytes both ways until the end. Dropping the browser's side of the channel ends it, and the end of this task
 /// closes the upstream's connection.
 async fn pump(
-    upstream: Upstream,
+    upstream: Switched,
     mut browser: Payload,
     to_browser: mpsc::Sender<Bytes>,
     over: impl Future<Output = Closed>,
@@ -254,7 +247,7 @@ async fn pump(
 }
 
 /// From the browser to the upstream.
-async fn up(browser: &mut Payload, write: &mut WriteHalf<Upstream>) -> Closed {
+async fn up(browser: &mut Payload, write: &mut WriteHalf<Switched>) -> Closed {
     while let Some(Ok(piece)) = browser.next().await {
         let written = timeout(STALLED, async {
             write.write_all(&piece).await?;
@@ -271,7 +264,7 @@ async fn up(browser: &mut Payload, write: &mut WriteHalf<Upstream>) -> Closed {
 
 /// From the upstream to the browser. Its futures may be dropped at any await: bytes that were read are passed on at once.
 struct Down {
-    read: ReadHalf<Upstream>,
+    read: ReadHalf<Switched>,
     frames: Frames,
     to_browser: mpsc::Sender<Bytes>,
     /// Bytes to ask for next.

@@ -8,10 +8,9 @@ use actix_web::http::{Method, Version};
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use http::header::{
-    CONNECTION, HeaderMap, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS,
-    SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
-};
+
+use super::head::{Head, NoValue};
+use crate::http1::Fields;
 
 /// RFC 6455 §1.3.
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -70,20 +69,20 @@ impl Handshake {
         (fits && few && nonce.len() == 16).then_some(handshake)
     }
 
-    /// Adds the handshake to a request that holds nothing of it yet. `None` if a value cannot be a field's, which a head
+    /// Adds the handshake to a request that holds nothing of it yet. Fails if a value cannot be a field's, which a head
     /// that was parsed does not hold.
-    pub fn add_to(&self, headers: &mut HeaderMap) -> Option<()> {
-        headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
-        headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static(VERSION));
-        headers.insert(SEC_WEBSOCKET_KEY, HeaderValue::from_bytes(&self.key).ok()?);
+    pub fn add_to(&self, head: &mut Head) -> Result<(), NoValue> {
+        head.add_own("connection", "Upgrade");
+        head.add_own("upgrade", "websocket");
+        head.add_own("sec-websocket-version", VERSION);
+        head.add("sec-websocket-key", &self.key)?;
         for line in &self.protocols {
-            headers.append(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_bytes(line).ok()?);
+            head.add("sec-websocket-protocol", line)?;
         }
         for line in &self.extensions {
-            headers.append(SEC_WEBSOCKET_EXTENSIONS, HeaderValue::from_bytes(line).ok()?);
+            head.add("sec-websocket-extensions", line)?;
         }
-        Some(())
+        Ok(())
     }
 
     /// The proof that this handshake was understood (RFC 6455 §4.2.2). SHA-1 is the standard's choice and protects nothing
@@ -92,24 +91,21 @@ impl Handshake {
         STANDARD.encode(digest(&SHA1_FOR_LEGACY_USE_ONLY, &[self.key.as_slice(), GUID].concat()))
     }
 
-    /// Whether `headers` of a 101 answer this handshake (RFC 6455 §4.1): the right proof, and nothing that was not
+    /// Whether `fields` of a 101 answer this handshake (RFC 6455 §4.1): the right proof, and nothing that was not
     /// offered. A browser would refuse anything else, but only after the connection was taken for a tunnel.
-    pub fn is_answered_by(&self, headers: &HeaderMap) -> bool {
+    pub fn is_answered_by(&self, fields: &Fields) -> bool {
         let only = |name| {
-            let mut lines = headers.get_all(name).iter().map(HeaderValue::as_bytes);
+            let mut lines = fields.get_all(name);
             lines.next().filter(|_| lines.next().is_none()).map(<[u8]>::trim_ascii)
         };
-        let switches = only(UPGRADE).is_some_and(|to| to.eq_ignore_ascii_case(b"websocket"))
-            && items(headers.get_all(CONNECTION).iter().map(HeaderValue::as_bytes))
+        let switches = only("upgrade").is_some_and(|to| to.eq_ignore_ascii_case(b"websocket"))
+            && items(fields.get_all("connection"))
                 .any(|option| option.eq_ignore_ascii_case(b"upgrade"));
-        let protocol_fits = match headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter().count() {
-            0 => true,
-            _ => only(SEC_WEBSOCKET_PROTOCOL).is_some_and(|chosen| self.offers_protocol(chosen)),
-        };
-        let extensions = headers.get_all(SEC_WEBSOCKET_EXTENSIONS);
-        let mut chosen = items(extensions.iter().map(HeaderValue::as_bytes));
+        let protocol_fits = !fields.has("sec-websocket-protocol")
+            || only("sec-websocket-protocol").is_some_and(|chosen| self.offers_protocol(chosen));
+        let mut chosen = items(fields.get_all("sec-websocket-extensions"));
         switches
-            && only(SEC_WEBSOCKET_ACCEPT) == Some(self.accept().as_bytes())
+            && only("sec-websocket-accept") == Some(self.accept().as_bytes())
             && protocol_fits
             && chosen.all(|extension| self.offers_extension(extension))
     }

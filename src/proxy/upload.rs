@@ -115,6 +115,16 @@ impl Upload {
         self.watch.clone()
     }
 
+    /// Whether there is a body.
+    pub fn has_body(&self) -> bool {
+        self.watch.is_some()
+    }
+
+    /// Whether all of the body has been handed over.
+    pub fn is_finished(&self) -> bool {
+        self.watch.as_ref().is_none_or(|watch| watch.is_finished())
+    }
+
     fn fail(&self, fault: UploadFault) -> Poll<Option<Result<Frame<Bytes>, UploadFault>>> {
         if let Some(watch) = &self.watch {
             watch.fault.set(Some(fault));
@@ -144,6 +154,10 @@ impl Body for Upload {
                     .set(matches!(this.framing, Framing::Sized(length) if this.seen >= length));
                 if this.seen > this.limit {
                     return this.fail(UploadFault::TooLarge(this.limit));
+                }
+                // What is too much would be read as the next request.
+                if matches!(this.framing, Framing::Sized(length) if this.seen > length) {
+                    return this.fail(UploadFault::Incomplete);
                 }
                 Poll::Ready(Some(Ok(Frame::data(chunk))))
             }

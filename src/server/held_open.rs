@@ -84,7 +84,7 @@ pub fn bind(
 
 /// Joins the browser's connection and the upstream's until one of them goes or the session ends.
 pub fn join(
-    (tunnel, browser): (Tunnel, Payload),
+    (tunnel, browser): (Box<Tunnel>, Payload),
     ends: &Arc<Ends>,
     config: &RouteConfig,
     session: (&SessionRecord, &str),

@@ -31,10 +31,7 @@ async fn whoever_waits_is_woken_by_the_time_asked_for_and_later_calls_set_no_ala
                 handshake(ours, Purpose::Exchanges).await.expect("nothing is said yet");
             let count = Arc::new(Count::default());
             let waker = Waker::from(Arc::clone(&count));
-            let mut wait = |due| {
-                connection.drive(&mut Context::from_waker(&waker));
-                connection.is_past(due, &Context::from_waker(&waker))
-            };
+            let mut wait = |due| connection.is_past(due, &mut Context::from_waker(&waker));
             let began = Instant::now();
             let rung = || count.0.load(Ordering::SeqCst);
             assert!(!wait(began + SECOND * 10));
@@ -51,6 +48,26 @@ async fn whoever_waits_is_woken_by_the_time_asked_for_and_later_calls_set_no_ala
             yield_now().await;
             assert_eq!(rung(), 2);
             assert!(wait(began + SECOND * 20));
+        })
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_alarm_that_was_set_for_one_call_rings_for_the_call_that_waits_now() {
+    LocalSet::new()
+        .run_until(async {
+            let (ours, _theirs) = duplex(64);
+            let mut connection =
+                handshake(ours, Purpose::Exchanges).await.expect("nothing is said yet");
+            let counts = [Arc::new(Count::default()), Arc::new(Count::default())];
+            let due = Instant::now() + SECOND * 5;
+            for count in &counts {
+                let waker = Waker::from(Arc::clone(count));
+                assert!(!connection.is_past(due, &mut Context::from_waker(&waker)));
+            }
+            advance(SECOND * 5).await;
+            yield_now().await;
+            assert_eq!(counts.map(|count| count.0.load(Ordering::SeqCst)), [0, 1]);
         })
         .await;
 }

@@ -1,16 +1,18 @@
 //! A body that falls silent, and one that ends. The upstream is a pipe in memory, time is moved by hand.
 
 use std::future::poll_fn;
-use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
-use http::Request;
+use http::Method;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::task::LocalSet;
 use tokio::time::{Instant, sleep};
 
 use super::*;
 use crate::proxy::connect::{Purpose, handshake};
+use crate::proxy::head::Head;
+use crate::proxy::route::tests::local;
 use crate::proxy::upload::Upload;
 
 const SIZED: &str = "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nabc";
@@ -25,14 +27,16 @@ async fn begun(head: &str, terms: Terms) -> (Download, DuplexStream) {
     let (ours, mut theirs) = duplex(4096);
     let mut connection =
         handshake(ours, Purpose::Exchanges).await.expect("no bytes are exchanged yet");
-    let mut answer = pin!(connection.ask(Request::new(Upload::nothing())));
-    let asking = poll_fn(|cx| connection.poll_for(cx, |cx| answer.as_mut().poll(cx)));
+    let request = Head::new(&Method::GET, b"/", 0).expect("a target");
+    let upstream = Arc::clone(local(80).upstream());
+    let mut asking = connection.ask(request, Upload::nothing(), &upstream).expect("a request");
     let answering = async {
         theirs.read_exact(&mut [0; 4]).await.expect("a request");
         theirs.write_all(head.as_bytes()).await.expect("room for the head");
     };
-    let (answer, ()) = tokio::join!(asking, answering);
-    let body = answer.ok().expect("an answer").into_body();
+    let answer = poll_fn(|cx| connection.poll_answer(&mut asking, cx));
+    let (answer, ()) = tokio::join!(answer, answering);
+    let body = answer.expect("an answer").body;
     (Download::streaming(body, Link::alone(connection, terms)), theirs)
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use http::Method;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::net::TcpListener;
 use tokio::task::{LocalSet, yield_now};
@@ -10,7 +11,9 @@ use tokio::time::advance;
 use super::super::shelf::MOST_IDLE;
 use super::*;
 use crate::proxy::connect::handshake;
+use crate::proxy::head::Head;
 use crate::proxy::route::tests::local;
+use crate::proxy::upload::Upload;
 
 const KEEP: Duration = Duration::from_secs(30);
 
@@ -54,9 +57,7 @@ fn reuse(pool: &Pool, upstream: &Arc<Upstream>) -> Option<Link> {
 /// A connection to `upstream()`, ready for its first exchange, and the upstream's end of it.
 async fn link(pool: &Pool) -> (Link, DuplexStream) {
     let (ours, theirs) = duplex(1024);
-    let mut connection =
-        handshake(ours, Purpose::Exchanges).await.expect("no bytes are exchanged yet");
-    connection.ready().await;
+    let connection = handshake(ours, Purpose::Exchanges).await.expect("no bytes are exchanged yet");
     let slot = Slot { home: pool.shelf(&upstream()), at: Cell::new(0) };
     (slot.link(connection, Terms { idle: None, over: None, keep: KEEP, endless: false }), theirs)
 }
@@ -159,20 +160,17 @@ async fn a_connection_given_back_inside_an_exchange_is_closed_at_once() {
         .run_until(async {
             let pool = pool();
             let (mut link, mut theirs) = link(&pool).await;
-            let request = http::Request::new(crate::proxy::upload::Upload::nothing());
-            let asking = link.connection.ask(request);
-            poll_fn(|cx| {
-                link.connection.drive(cx);
-                Poll::Ready(())
-            })
-            .await;
+            let head = Head::new(&Method::GET, b"/", 0).expect("a target");
+            let asking = link.connection.ask(head, Upload::nothing(), &upstream());
+            let mut asking = asking.expect("a request");
+            let asked = poll_fn(|cx| Poll::Ready(link.connection.poll_answer(&mut asking, cx)));
+            assert!(asked.await.is_pending());
             theirs.read_exact(&mut [0; 4]).await.expect("a request");
             link.release();
             assert!(pool.shelf(&upstream()).places[0].idle.borrow().is_empty());
             let before = Instant::now();
             theirs.read_to_end(&mut Vec::new()).await.expect("a clean end");
             assert_eq!(before.elapsed(), Duration::ZERO, "it was closed by a timer");
-            assert!(asking.await.is_err());
         })
         .await;
 }
@@ -216,17 +214,14 @@ async fn a_connection_for_an_upgrade_is_fresh_and_outlives_the_101() {
     let tunnel = async {
         let (pool, route) = (pool(), local(port));
         let mut link = pool.upgradable(&route).await.expect("an upstream");
-        let request = http::Request::builder()
-            .uri("/")
-            .header("connection", "upgrade")
-            .header("upgrade", "x")
-            .body(crate::proxy::upload::Upload::nothing())
-            .expect("a request");
-        link.connection.ready().await;
-        let answer = link.connection.ask(request).await.ok().expect("an answer");
-        assert_eq!(answer.status(), 101);
-        let stream = hyper::upgrade::on(answer).await.expect("the stream");
-        let mut stream = hyper_util::rt::TokioIo::new(stream);
+        let mut head = Head::new(&Method::GET, b"/", 64).expect("a target");
+        head.add_own("connection", "upgrade");
+        head.add_own("upgrade", "x");
+        let asking = link.connection.ask(head, Upload::nothing(), route.upstream());
+        let mut asking = asking.expect("a request");
+        let answer = poll_fn(|cx| link.connection.poll_answer(&mut asking, cx)).await;
+        assert_eq!(answer.expect("an answer").status, 101);
+        let mut stream = link.connection.switch().expect("the stream");
         let mut first = [0; 5];
         stream.read_exact(&mut first).await.expect("bytes behind the head");
         assert_eq!(&first, b"first");

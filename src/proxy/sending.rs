@@ -1,0 +1,157 @@
+//! A request on its way up an HTTP/1.1 connection: its head, then its body as it comes, framed anew (RFC 9112 §6, §7.1). Copies nothing
+//! of a body, and never ends one that broke off as if it were complete.
+
+use std::io::IoSlice;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf as _, Bytes, BytesMut};
+use http::Method;
+use http_body::Body as _;
+use smallvec::SmallVec;
+use tokio::io::AsyncWrite;
+
+use super::upload::{Framing, Upload};
+use crate::http1::chunk_head;
+
+/// A head and a chunk of the body, with what frames it.
+const PIECES: usize = 4;
+const CHUNK_END: Bytes = Bytes::from_static(b"\r\n");
+const LAST_CHUNK: Bytes = Bytes::from_static(b"0\r\n\r\n");
+
+/// Why the request cannot be sent to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SendFault {
+    /// Its body broke off.
+    Upload,
+    /// The connection takes no more.
+    Closed,
+}
+
+/// A request.
+pub struct Sending {
+    /// What goes out next; the first piece may have gone in part.
+    out: SmallVec<[Bytes; PIECES]>,
+    upload: Upload,
+    /// All of the body is in `out`, or has gone.
+    is_whole: bool,
+    is_begun: bool,
+    is_over: bool,
+    is_head: bool,
+}
+
+impl Sending {
+    /// One whose `head` is complete, and announces `upload` as its body.
+    pub fn new(method: &Method, head: Bytes, upload: Upload) -> Self {
+        let mut out = SmallVec::new();
+        out.push(head);
+        Self {
+            out,
+            is_whole: !upload.has_body(),
+            upload,
+            is_begun: false,
+            is_over: false,
+            is_head: *method == Method::HEAD,
+        }
+    }
+
+    /// Whether a byte of it has been written.
+    pub fn is_begun(&self) -> bool {
+        self.is_begun
+    }
+
+    /// Whether all of it has been written.
+    pub fn is_over(&self) -> bool {
+        self.is_over
+    }
+
+    /// Whether it is a HEAD request, whose answer has no body whatever it says.
+    pub fn is_head(&self) -> bool {
+        self.is_head
+    }
+
+    /// Writes what can be written now. Ready when all of it has been.
+    pub fn poll(
+        &mut self,
+        mut io: &mut (dyn AsyncWrite + Unpin),
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), SendFault>> {
+        if self.is_over {
+            return Poll::Ready(Ok(()));
+        }
+        loop {
+            // Head and first chunk go out together, if it is there.
+            if !self.is_whole && (self.out.is_empty() || (!self.is_begun && self.out.len() == 1)) {
+                let waits = self.poll_chunk(cx)?.is_pending();
+                if waits && self.out.is_empty() {
+                    ready!(Pin::new(&mut io).poll_flush(cx)).map_err(|_| SendFault::Closed)?;
+                    return Poll::Pending;
+                }
+            }
+            if self.out.is_empty() && self.is_whole {
+                ready!(Pin::new(&mut io).poll_flush(cx)).map_err(|_| SendFault::Closed)?;
+                self.is_over = true;
+                return Poll::Ready(Ok(()));
+            }
+            if self.out.is_empty() {
+                continue;
+            }
+            let written = match &self.out[..] {
+                [only] => ready!(Pin::new(&mut io).poll_write(cx, only)),
+                pieces => {
+                    let mut slices = [IoSlice::new(&[]); PIECES];
+                    for (slice, piece) in slices.iter_mut().zip(pieces) {
+                        *slice = IoSlice::new(piece);
+                    }
+                    ready!(Pin::new(&mut io).poll_write_vectored(cx, &slices))
+                }
+            };
+            match written {
+                Ok(count @ 1..) => self.written(count),
+                _ => return Poll::Ready(Err(SendFault::Closed)),
+            }
+        }
+    }
+
+    fn written(&mut self, mut count: usize) {
+        self.is_begun = true;
+        while let Some(first) = self.out.first_mut() {
+            if count < first.len() {
+                first.advance(count);
+                return;
+            }
+            count -= first.len();
+            self.out.remove(0);
+        }
+    }
+
+    fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, SendFault> {
+        let frame = match Pin::new(&mut self.upload).poll_frame(cx) {
+            Poll::Pending => return Ok(Poll::Pending),
+            Poll::Ready(frame) => frame,
+        };
+        let is_chunked = self.upload.framing() == Framing::Chunked;
+        match frame {
+            Some(Ok(frame)) => {
+                let Ok(chunk) = frame.into_data() else { return Ok(Poll::Ready(())) };
+                // An empty chunk would end a chunked message.
+                if is_chunked && !chunk.is_empty() {
+                    let mut head = BytesMut::with_capacity(18);
+                    chunk_head(chunk.len(), &mut head);
+                    self.out.extend([head.freeze(), chunk, CHUNK_END]);
+                } else if !chunk.is_empty() {
+                    self.out.push(chunk);
+                }
+                self.is_whole = !is_chunked && self.upload.is_finished();
+            }
+            Some(Err(_)) => return Err(SendFault::Upload),
+            None => {
+                self.is_whole = true;
+                if is_chunked {
+                    self.out.push(LAST_CHUNK);
+                }
+            }
+        }
+        Ok(Poll::Ready(()))
+    }
+}
