@@ -90,7 +90,10 @@ fn version(minor: Option<u8>) -> http::Version {
 }
 
 /// Where the fields of a parsed head are in its buffer.
-struct Places(smallvec::SmallVec<[((usize, usize), (usize, usize)); 24]>);
+struct Places(smallvec::SmallVec<[(Place, Place); 24]>);
+
+/// Begin and end.
+type Place = (usize, usize);
 
 impl Places {
     fn of(buffer: &[u8], headers: &[Header<'_>]) -> Self {

@@ -33,10 +33,11 @@ mod values;
 
 use std::net::IpAddr;
 
+use actix_web::HttpResponse;
 use actix_web::dev::Payload;
-use actix_web::{HttpRequest, HttpResponse};
 
 use crate::config::PublicUrl;
+use crate::edge::Request;
 use crate::oidc::Dpop;
 use crate::secret::Secret;
 use crate::telemetry::Answered;
@@ -82,7 +83,7 @@ pub struct Outgoing<'a> {
 
 impl Outgoing<'_> {
     /// Notes how the call ended: with this status, or without an answer.
-    fn called(&self, request: &HttpRequest, status: Option<u16>) {
+    fn called(&self, request: &Request, status: Option<u16>) {
         if let Some((trace, call)) = &self.trace {
             let host = &self.route.upstream().host;
             trace.called(call, request.method().as_str(), host, status);
@@ -113,7 +114,7 @@ impl Forwarded {
 /// Dropping the future, or the body of the answer, closes the upstream connection: nothing is left running.
 pub async fn forward(
     pool: &Pool,
-    request: &HttpRequest,
+    request: &Request,
     body: Payload,
     outgoing: Outgoing<'_>,
 ) -> Result<Forwarded, ProxyError> {

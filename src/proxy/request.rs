@@ -2,8 +2,6 @@
 //! fields and whatever `Connection` names among it, then our own fields are added (RFC 9110 §7.6.1).
 //! Never changes the query: it goes on byte for byte, or the request is refused.
 
-use actix_web::HttpRequest;
-use actix_web::http::header as seen;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, COOKIE, HeaderMap, TRANSFER_ENCODING};
 use http::header::{HeaderName, HeaderValue};
@@ -18,6 +16,7 @@ use super::upload::Framing;
 use super::values::Values;
 use super::{fields, identity, proof, upgrade};
 use crate::config::TokenSource;
+use crate::edge::Request as Asked;
 use crate::oidc::Dpop;
 use crate::secret::Secret;
 
@@ -28,7 +27,7 @@ const OWN_FIELDS: usize = 10;
 const MOST_VALUES: usize = 1024;
 
 /// Refuses what cannot be forwarded at all: a WebSocket handshake, a method in disguise, a second token in the query.
-pub fn refuse(request: &HttpRequest, route: &Route) -> Result<(), ProxyError> {
+pub fn refuse(request: &Asked, route: &Route) -> Result<(), ProxyError> {
     if upgrade::asks_for_websocket(request) {
         return Err(ProxyError::Upgrade);
     }
@@ -36,7 +35,7 @@ pub fn refuse(request: &HttpRequest, route: &Route) -> Result<(), ProxyError> {
 }
 
 /// The same, for a WebSocket handshake.
-pub fn refuse_any(request: &HttpRequest, route: &Route) -> Result<(), ProxyError> {
+pub fn refuse_any(request: &Asked, route: &Route) -> Result<(), ProxyError> {
     refuse_disguise(request, route)?;
     // RFC 6750 §2.3 lets a token travel in the query; beside ours it would confuse upstream and logs alike (PX-04).
     if request.uri().query().is_some_and(holds_a_token) {
@@ -47,37 +46,33 @@ pub fn refuse_any(request: &HttpRequest, route: &Route) -> Result<(), ProxyError
 
 /// Frameworks take the method from such a field, past the route's list and past the guard, which has let a GET in without
 /// the CSRF header. So only a POST may carry one, and only for a method that the route serves (PX-02).
-fn refuse_disguise(request: &HttpRequest, route: &Route) -> Result<(), ProxyError> {
-    // Most heads hold none, and their names alone are looked through faster than with their values.
-    for name in request.headers().keys().filter(|name| fields::names_a_method(name.as_str())) {
-        if request.method() != actix_web::http::Method::POST {
+fn refuse_disguise(request: &Asked, route: &Route) -> Result<(), ProxyError> {
+    for (_, value) in request.fields().iter().filter(|(name, _)| fields::names_a_method(name)) {
+        if request.method() != Method::POST {
             return Err(ProxyError::BadRequest("only POST may carry another method in a field"));
         }
-        for value in request.headers().get_all(name) {
-            route.admit(&String::from_utf8_lossy(value.as_bytes()).trim().to_ascii_uppercase())?;
-        }
+        route.admit(&String::from_utf8_lossy(value).trim().to_ascii_uppercase())?;
     }
     Ok(())
 }
 
 /// Whether an OPTIONS request is to be answered here: its `Max-Forwards` is used up (RFC 9110 §7.6.2).
-pub fn ends_here(request: &HttpRequest) -> bool {
-    request.method() == actix_web::http::Method::OPTIONS && max_forwards(request) == Some(0)
+pub fn ends_here(request: &Asked) -> bool {
+    request.method() == Method::OPTIONS && max_forwards(request) == Some(0)
 }
 
 /// The head for the upstream.
 pub fn head(
-    request: &HttpRequest,
+    request: &Asked,
     outgoing: &Outgoing<'_>,
     framing: Framing,
 ) -> Result<Request<()>, ProxyError> {
     let mut head = Request::new(());
-    *head.method_mut() = Method::from_bytes(request.method().as_str().as_bytes())
-        .map_err(|_| ProxyError::BadRequest("the method is no method"))?;
+    *head.method_mut() = request.method().clone();
     *head.uri_mut() = target(request, outgoing)?;
     let http2 = outgoing.route.upstream().http2;
     let headers = head.headers_mut();
-    headers.reserve(request.headers().len() + OWN_FIELDS);
+    headers.reserve(request.fields().len() + OWN_FIELDS);
     let token = match (outgoing.route.config().token, outgoing.access_token) {
         (TokenSource::None, _) => None,
         (_, token) => token,
@@ -93,7 +88,7 @@ pub fn head(
     {
         headers.insert(TRACEPARENT, value);
     }
-    if request.method() == actix_web::http::Method::OPTIONS
+    if request.method() == Method::OPTIONS
         && let Some(left) = max_forwards(request)
     {
         headers.insert(MAX_FORWARDS, HeaderValue::from(left.saturating_sub(1)));
@@ -110,7 +105,7 @@ pub fn head(
 
 /// Prefix, path, and the raw query: in origin form, or with scheme and authority where HTTP/2 has fields for them
 /// (RFC 9113 §8.3.1).
-fn target(request: &HttpRequest, outgoing: &Outgoing<'_>) -> Result<Uri, ProxyError> {
+fn target(request: &Asked, outgoing: &Outgoing<'_>) -> Result<Uri, ProxyError> {
     const NO_TARGET: ProxyError = ProxyError::BadRequest("the request target cannot be forwarded");
     let target = outgoing.route.upstream_target(outgoing.path, request.uri().query());
     let target = PathAndQuery::from_maybe_shared(Bytes::from(target)).map_err(|_| NO_TARGET)?;
@@ -126,16 +121,14 @@ fn target(request: &HttpRequest, outgoing: &Outgoing<'_>) -> Result<Uri, ProxyEr
 }
 
 fn pass_fields(
-    request: &HttpRequest,
+    request: &Asked,
     outgoing: &Outgoing<'_>,
     headers: &mut HeaderMap,
     values: &mut Values,
 ) -> Result<(), ProxyError> {
-    let lines = request.headers().get_all(seen::CONNECTION).map(seen::HeaderValue::as_bytes);
-    let named = fields::connection_options(lines)
+    let named = fields::connection_options(request.fields().get_all("connection"))
         .ok_or(ProxyError::BadRequest("too many connection options"))?;
-    for (name, value) in request.headers() {
-        let name = name.as_str();
+    for (name, value) in request.fields().iter() {
         if fields::is_hop_by_hop(name)
             || fields::stops_upstream(name)
             || name == outgoing.csrf_header
@@ -147,7 +140,7 @@ fn pass_fields(
             continue;
         }
         let (Ok(name), Some(value)) =
-            (HeaderName::from_bytes(name.as_bytes()), values.upstream(value.as_bytes()))
+            (HeaderName::from_bytes(name.as_bytes()), values.upstream(value))
         else {
             return Err(ProxyError::BadRequest("a header field cannot be forwarded"));
         };
@@ -166,7 +159,7 @@ fn is_replaced(name: &str, outgoing: &Outgoing<'_>) -> bool {
 
 /// The cookies that the route lists, in one line; ours never (PX-03).
 fn forward_cookies(
-    request: &HttpRequest,
+    request: &Asked,
     outgoing: &Outgoing<'_>,
     headers: &mut HeaderMap,
 ) -> Result<(), ProxyError> {
@@ -176,9 +169,9 @@ fn forward_cookies(
     }
     let mut line = Vec::new();
     let pairs = request
-        .headers()
-        .get_all(seen::COOKIE)
-        .flat_map(|value| value.as_bytes().split(|byte| *byte == b';'))
+        .fields()
+        .get_all("cookie")
+        .flat_map(|value| value.split(|byte| *byte == b';'))
         .map(<[u8]>::trim_ascii);
     for pair in pairs {
         let name = pair.split(|byte| *byte == b'=').next().unwrap_or_default().trim_ascii();
@@ -229,8 +222,8 @@ fn credential(
     Ok(value)
 }
 
-fn max_forwards(request: &HttpRequest) -> Option<u32> {
-    request.headers().get("max-forwards")?.to_str().ok()?.trim().parse().ok()
+fn max_forwards(request: &Asked) -> Option<u32> {
+    request.fields().text("max-forwards")?.trim().parse().ok()
 }
 
 /// Whether a parameter is called `access_token` for whatever reader: decoded, without case, and with the characters

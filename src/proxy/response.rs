@@ -1,6 +1,7 @@
 //! Builds the browser's answer from the upstream's: its fields without what steers the origin, then our own.
 //! Never lets an upstream set our cookies, speak for Cloakroom, or become a page of the SPA's origin.
 
+use actix_web::HttpResponse;
 use actix_web::body::{BodySize, BoxBody};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{
@@ -8,7 +9,6 @@ use actix_web::http::header::{
     CROSS_ORIGIN_RESOURCE_POLICY, HeaderMap, HeaderName, HeaderValue, LOCATION, SET_COOKIE, VARY,
     X_CONTENT_TYPE_OPTIONS,
 };
-use actix_web::{HttpRequest, HttpResponse};
 use http::Response;
 use http_body::Body as _;
 use hyper::body::Incoming;
@@ -20,11 +20,11 @@ use super::pool::Link;
 use super::route::Route;
 use super::values::Values;
 use super::{Outgoing, caching, disposition, fields};
+use crate::edge::Request;
 
 const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 const SANDBOX: HeaderValue =
     HeaderValue::from_static("sandbox; default-src 'none'; frame-ancestors 'none'");
-const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 /// Browsers give these a meaning; an upstream's cookie never has it, listed or not.
 const COOKIE_PREFIXES: [&str; 4] = ["__host-", "__secure-", "__http-", "__host-http-"];
 
@@ -32,7 +32,7 @@ const COOKIE_PREFIXES: [&str; 4] = ["__host-", "__secure-", "__http-", "__host-h
 pub fn build(
     answer: Response<Incoming>,
     link: Link,
-    request: &HttpRequest,
+    request: &Request,
     outgoing: &Outgoing<'_>,
 ) -> Result<HttpResponse, ProxyError> {
     let (head, body) = answer.into_parts();
@@ -54,11 +54,11 @@ pub fn build(
     }
     caching::decide(headers, outgoing.route.config().cache_private);
     if status.is_success() || status.is_client_error() || status.is_server_error() {
-        let dest = request.headers().get(SEC_FETCH_DEST).map(HeaderValue::as_bytes);
+        let dest = request.fields().get("sec-fetch-dest");
         disposition::decide(headers, dest, &outgoing.route.config().inline_types);
     }
     contain(headers, outgoing.sibling_spa);
-    let is_head = request.method() == actix_web::http::Method::HEAD;
+    let is_head = request.method() == http::Method::HEAD;
     Ok(with_body(response, &head.headers, body, link, is_head))
 }
 

@@ -7,10 +7,10 @@ use std::future::Future;
 use std::pin::pin;
 use std::time::Duration;
 
+use actix_web::HttpResponse;
 use actix_web::body::to_bytes_limited;
 use actix_web::dev::Payload;
 use actix_web::http::{ConnectionType, header as seen};
-use actix_web::{HttpRequest, HttpResponse};
 use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt as _, stream};
 use http::header::{
@@ -29,6 +29,7 @@ use super::pool::{Link, Pool};
 use super::upgrade::Handshake;
 use super::upload::{Framing, Upload};
 use super::{Forwarded, Outgoing, challenge, proof, request, response};
+use crate::edge::Request;
 use crate::store::Ending;
 
 /// The close code of a session's end: what 401 is to a call. The reason tells which end it was.
@@ -108,7 +109,7 @@ pub struct Tunnel {
 /// As for [`super::forward`], and [`ProxyError::Invalid`] for a 101 that does not answer this handshake.
 pub async fn open_tunnel(
     pool: &Pool,
-    request: &HttpRequest,
+    request: &Request,
     handshake: &Handshake,
     outgoing: Outgoing<'_>,
 ) -> Result<Opened, ProxyError> {
@@ -118,7 +119,7 @@ pub async fn open_tunnel(
 
 async fn ask(
     pool: &Pool,
-    request: &HttpRequest,
+    request: &Request,
     handshake: &Handshake,
     outgoing: &Outgoing<'_>,
 ) -> Result<Opened, ProxyError> {

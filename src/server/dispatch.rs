@@ -4,12 +4,11 @@
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 
-use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
-use actix_web::http::ConnectionType;
+use actix_web::HttpResponse;
+use actix_web::dev::Payload;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
-use actix_web::http::uri::Authority;
-use actix_web::{Error, HttpRequest, HttpResponse};
 use futures_util::FutureExt as _;
+use http::uri::Authority;
 
 use super::app::App;
 use super::live::Serving;
@@ -18,22 +17,20 @@ use super::seen::seen;
 use super::worker::Worker;
 use crate::audit::{self, Event};
 use crate::edge::headers::Kind;
-use crate::edge::{Code, ERROR_HEADER, Problem, client_ip, headers};
+use crate::edge::{Code, ERROR_HEADER, Problem, Request, client_ip, headers};
 use crate::endpoints::{Call, Seen, peer, set_cookies, wants_page};
 use crate::guard::Cors;
+use crate::http1::text;
 use crate::telemetry::Refused;
 use crate::traces::Trace;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 /// What a SPA on a sibling host may read of an answer's head.
 const EXPOSED: &str =
     "Cloakroom-Error, X-Request-Id, Retry-After, Content-Disposition, ETag, Link, Location";
 
 /// Answers one request; never fails.
-pub async fn dispatch(worker: &Worker, request: ServiceRequest) -> Result<ServiceResponse, Error> {
-    let (request, body) = request.into_parts();
+pub async fn dispatch(worker: &Worker, request: Request, body: Payload) -> HttpResponse {
     let id = worker.request_ids.next();
     let id = id.as_str();
     let began = tokio::time::Instant::now();
@@ -45,10 +42,6 @@ pub async fn dispatch(worker: &Worker, request: ServiceRequest) -> Result<Servic
         response.headers_mut().insert(X_REQUEST_ID, value);
     }
     let status = response.status().as_u16();
-    // A switch of protocols that did not happen: the answer would repeat `Connection: upgrade` and then close unsaid.
-    if request.head().connection_type() == ConnectionType::Upgrade && status != 101 {
-        response.head_mut().set_connection_type(ConnectionType::Close);
-    }
     worker.shared.metrics.request(status);
     // The path without its query: a query can hold an authorization code. The time is until the head: a body may
     // stream for hours.
@@ -57,13 +50,13 @@ pub async fn dispatch(worker: &Worker, request: ServiceRequest) -> Result<Servic
         let code = response.headers().get(ERROR_HEADER).and_then(|code| code.to_str().ok());
         trace.end(request.method().as_str(), status, id, code);
     }
-    Ok(ServiceResponse::new(request, response))
+    response
 }
 
 /// The one `traceparent` of a request; of several none counts (W3C Trace Context §3.2.1).
-fn traceparent(request: &HttpRequest) -> Option<&[u8]> {
-    let mut lines = request.headers().get_all(TRACEPARENT);
-    let line = lines.next().map(HeaderValue::as_bytes);
+fn traceparent(request: &Request) -> Option<&[u8]> {
+    let mut lines = request.fields().get_all("traceparent");
+    let line = lines.next();
     line.filter(|_| lines.next().is_none())
 }
 
@@ -81,7 +74,7 @@ async fn unpanicked(answer: impl Future<Output = HttpResponse>, id: &str) -> Htt
 
 async fn answer(
     worker: &Worker,
-    request: &HttpRequest,
+    request: &Request,
     body: Payload,
     (id, trace): (&str, Option<&Trace>),
 ) -> HttpResponse {
@@ -119,7 +112,7 @@ async fn answer(
 /// A `Host` that is not ours: DNS rebinding, or the wrong address in somebody's browser, who then gets a page.
 fn foreign_host(
     (worker, serving): (&Worker, &Serving),
-    request: &HttpRequest,
+    request: &Request,
     id: &str,
 ) -> HttpResponse {
     let code = Code::ForbiddenHost;
@@ -144,8 +137,8 @@ fn foreign_host(
 
 /// The host that the request names. One in the target itself (`GET http://host/ HTTP/1.1`) overrules the field
 /// (RFC 9112 §3.2.2): whoever stands before us may have chosen by it.
-fn host(request: &HttpRequest) -> Option<&str> {
-    let field = || request.headers().get(header::HOST).and_then(|value| value.to_str().ok());
+fn host(request: &Request) -> Option<&str> {
+    let field = || request.fields().text("host");
     request.uri().authority().map(Authority::as_str).or_else(field)
 }
 
@@ -180,7 +173,7 @@ fn refuse(
 
 /// Answers a CORS preflight here; it carries no cookie and reaches no upstream.
 fn preflight(call: &Call<'_>, app: &App) -> Option<HttpResponse> {
-    let text = |name| call.request.headers().get(name).and_then(|value| value.to_str().ok());
+    let text = |name| call.request.fields().text(name);
     if call.facts.method != "OPTIONS" || call.facts.origin.is_empty() {
         return None;
     }
@@ -208,12 +201,12 @@ fn cors(call: &Call<'_>, app: &App, response: &mut HttpResponse) {
     }
 }
 
-fn client(serving: &Serving, request: &HttpRequest) -> std::net::IpAddr {
+fn client(serving: &Serving, request: &Request) -> std::net::IpAddr {
     if serving.trusted_proxies.is_empty() {
         return client_ip::client_ip(peer(request), &[], &[]);
     }
-    let lines = request.headers().get_all(X_FORWARDED_FOR);
-    let forwarded: Vec<&str> = lines.filter_map(|value| value.to_str().ok()).collect();
+    let lines = request.fields().get_all("x-forwarded-for");
+    let forwarded: Vec<&str> = lines.filter_map(text).collect();
     client_ip::client_ip(peer(request), &forwarded, &serving.trusted_proxies)
 }
 
