@@ -30,14 +30,14 @@ const EXPOSED: &str =
     "Cloakroom-Error, X-Request-Id, Retry-After, Content-Disposition, ETag, Link, Location";
 
 /// Answers one request; never fails.
-pub async fn dispatch(worker: &Worker, request: Request, body: Payload) -> HttpResponse {
+pub async fn dispatch(worker: &Worker, request: &Request, body: Payload) -> HttpResponse {
     let id = worker.request_ids.next();
     let id = id.as_str();
     let began = tokio::time::Instant::now();
     let spans = worker.shared.spans.as_ref();
-    let trace = spans.map(|spans| spans.begin(traceparent(&request)));
+    let trace = spans.map(|spans| spans.begin(traceparent(request)));
     let known = (id, trace.as_ref());
-    let mut response = unpanicked(pin!(answer(worker, &request, body, known)), id).await;
+    let mut response = unpanicked(pin!(answer(worker, request, body, known)), id).await;
     if let Ok(value) = HeaderValue::from_str(id) {
         response.headers_mut().insert(X_REQUEST_ID, value);
     }

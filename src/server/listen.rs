@@ -226,7 +226,8 @@ fn listen(
         });
         move |request, body| {
             let worker = Rc::clone(&worker);
-            async move { dispatch(&worker, request, body).await }
+            // Called inside: a future that is taken in is stored twice, and every call's is allocated and moved.
+            async move { dispatch(&worker, &request, body).await }
         }
     };
     let limits = Limits {

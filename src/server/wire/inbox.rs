@@ -173,9 +173,11 @@ impl Inbox {
         }
     }
 
-    /// Throws away what is here.
+    /// Throws away what is here. A body that somebody still reads is broken by that: it must not go on behind the hole.
     pub fn discard(&self) {
-        self.0.borrow_mut().buffer.clear();
+        let mut inner = self.0.borrow_mut();
+        inner.buffer.clear();
+        inner.is_broken = true;
     }
 
     /// The connection is gone: a body that is not complete never will be.

@@ -3,7 +3,10 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::pending;
+use std::io::IoSlice;
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use actix_web::HttpResponse;
@@ -12,7 +15,7 @@ use actix_web::dev::Payload;
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use rstest::rstest;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+use tokio::io::{AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::{LocalSet, spawn_local};
 use tokio::time::{Instant, sleep, timeout};
@@ -20,6 +23,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::Limits;
 use super::closing::Closing;
 use super::connection::{Connection, Wire};
+use super::outbox::Outbox;
 use crate::edge::Request;
 
 const LIMITS: Limits = Limits {
@@ -63,6 +67,20 @@ async fn whole(mut body: Payload) -> Result<Vec<u8>, String> {
     Ok(all)
 }
 
+/// Bodies of a length that their heads tell, rightly or not.
+fn sized(path: &str) -> HttpResponse {
+    let (length, pieces): (u64, &[&'static str]) = match path {
+        "/short" => (5, &["one"]),
+        "/long" => (5, &["four", "four"]),
+        _ => (6, &["one", "two"]),
+    };
+    let pieces: Vec<_> = pieces
+        .iter()
+        .map(|piece| Ok::<_, std::io::Error>(Bytes::from_static(piece.as_bytes())))
+        .collect();
+    HttpResponse::Ok().body(SizedStream::new(length, stream::iter(pieces)))
+}
+
 async fn answer(house: Rc<House>, request: Request, mut body: Payload) -> HttpResponse {
     house.seen.borrow_mut().push(format!("{} {}", request.method(), request.uri()));
     let piece = |bytes: &'static str| Ok::<_, std::io::Error>(Bytes::from_static(bytes.as_bytes()));
@@ -94,15 +112,7 @@ async fn answer(house: Rc<House>, request: Request, mut body: Payload) -> HttpRe
             streaming(stream::iter([chunk(), chunk()]))
         }
         "/fails" => streaming(stream::iter([piece("one"), Err(std::io::ErrorKind::Other.into())])),
-        "/short" => HttpResponse::Ok().body(SizedStream::new(5, stream::iter([piece("one")]))),
-        "/long" => {
-            let pieces = stream::iter([piece("four"), piece("four")]);
-            HttpResponse::Ok().body(SizedStream::new(5, pieces))
-        }
-        "/sized" => {
-            let pieces = stream::iter([piece("one"), piece("two")]);
-            HttpResponse::Ok().body(SizedStream::new(6, pieces))
-        }
+        "/short" | "/long" | "/sized" => sized(request.path()),
         "/stream" => {
             let mut pieces = house.pieces.borrow_mut().pop_front().unwrap();
             streaming(stream::poll_fn(move |cx| pieces.poll_recv(cx)))
@@ -111,6 +121,13 @@ async fn answer(house: Rc<House>, request: Request, mut body: Payload) -> HttpRe
             let first = body.next().await;
             let first = first.and_then(Result::ok).unwrap_or_default();
             HttpResponse::Ok().body(first)
+        }
+        "/aside" => {
+            spawn_local(async move {
+                let read = whole(body).await.map_err(|_| "broken");
+                house.seen.borrow_mut().push(format!("{read:?}"));
+            });
+            HttpResponse::Ok().body("soon")
         }
         "/raw" => {
             let mut response = HttpResponse::SwitchingProtocols();
@@ -146,6 +163,13 @@ impl Client {
         let mut all = Vec::new();
         timeout(Duration::from_secs(3600), self.io.read_to_end(&mut all)).await.unwrap().unwrap();
         undated(&String::from_utf8_lossy(&all))
+    }
+
+    async fn rest_of_body(&mut self) -> String {
+        let mut all = String::new();
+        self.io.read_to_string(&mut all).await.unwrap();
+        sleep(Duration::from_secs(10)).await;
+        all
     }
 
     /// What comes next: a head.
@@ -332,7 +356,7 @@ fn bodies_are_framed_by_what_is_known_of_them() {
         client.ask(&get("/large")).await;
         assert_eq!(client.bytes(1_000_000).await, "x".repeat(1_000_000));
         client.ask(&get("/large-chunks")).await;
-        let chunk = format!("186a0\r\n{}\r\n", "x".repeat(100_000));
+        let chunk = format!("186A0\r\n{}\r\n", "x".repeat(100_000));
         let body = format!("{chunk}{chunk}0\r\n\r\n");
         assert_eq!(client.bytes(body.len()).await, body);
         let head = client.ask(&get("/sized")).await;
@@ -421,6 +445,21 @@ fn a_closed_connection_reads_on_so_that_its_answer_arrives() {
         }
         assert!(began.elapsed() <= Duration::from_secs(3), "not for ever");
         client.io = duplex(1).0;
+    });
+}
+
+#[test]
+fn a_body_that_is_read_after_its_answer_has_no_hole() {
+    with(async |mut client| {
+        let begun = "5\r\nab";
+        client.say(post("/aside", "transfer-encoding: chunked\r\n", begun)).await;
+        assert!(client.head().await.contains("connection: close\r\n"));
+        for piece in ["cde\r\n", "3\r\nfgh\r\n", "0\r\n\r\n"] {
+            client.say(piece).await;
+            sleep(Duration::from_millis(10)).await;
+        }
+        assert_eq!(client.rest_of_body().await, "soon");
+        assert_eq!(client.seen(), ["POST /aside", "Err(\"broken\")"]);
     });
 }
 
@@ -548,6 +587,81 @@ fn a_switch_that_does_not_happen_closes_and_nothing_behind_it_is_a_request(#[cas
         assert_eq!(client.rest().await, answer);
         assert_eq!(client.seen(), ["GET /x"]);
     });
+}
+
+/// Takes so many bytes at a time, and waits after each.
+struct Slow {
+    taken: Vec<u8>,
+    most: usize,
+    waits: bool,
+}
+
+impl AsyncWrite for Slow {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        self.poll_write_vectored(cx, &[IoSlice::new(bytes)])
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<std::io::Result<usize>> {
+        self.waits = !self.waits;
+        if self.waits {
+            return Poll::Pending;
+        }
+        let before = self.taken.len();
+        for slice in slices {
+            let room = self.most + before - self.taken.len();
+            self.taken.extend_from_slice(&slice[..slice.len().min(room)]);
+        }
+        Poll::Ready(Ok(self.taken.len() - before))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[rstest]
+fn what_is_written_arrives_in_order_however_little_is_taken(
+    #[values(1, 2, 7, 8_999, 9_000, 1_000_000)] most: usize,
+) {
+    let mut io = Slow { taken: Vec::new(), most, waits: false };
+    let (mut outbox, mut expected) = (Outbox::default(), Vec::new());
+    let large = Bytes::from((0..9_000_u32).map(|n| n.to_le_bytes()[0]).collect::<Vec<_>>());
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut write = |outbox: &mut Outbox, io: &mut Slow| {
+        while outbox.poll_write(io, &mut cx).is_pending() {}
+    };
+    for _ in 0..3 {
+        outbox.buffer().extend_from_slice(b"head");
+        outbox.put_chunk(Bytes::from_static(b"small"));
+        outbox.put_chunk(large.clone());
+        assert!(outbox.is_full());
+        write(&mut outbox, &mut io);
+        outbox.put_chunk(Bytes::new());
+        outbox.put_last_chunk();
+        outbox.put(large.clone());
+        write(&mut outbox, &mut io);
+        assert!(!outbox.is_full());
+        let parts: [&[u8]; 5] =
+            [b"head5\r\nsmall\r\n2328\r\n", &large, b"\r\n", b"0\r\n\r\n", &large];
+        expected.extend_from_slice(&parts.concat());
+    }
+    assert!(io.taken == expected);
 }
 
 #[test]
