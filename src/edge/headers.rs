@@ -21,7 +21,7 @@ type Line = (HeaderName, HeaderValue);
 
 const EVERY: [Line; 2] = [
     (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
-    (REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+    (REFERRER_POLICY, HeaderValue::from_static(NO_REFERRER)),
 ];
 const OWN: [Line; 3] = [
     (
@@ -36,7 +36,9 @@ const PAGE: [Line; 3] = [
     (CROSS_ORIGIN_RESOURCE_POLICY, HeaderValue::from_static("same-origin")),
     (CACHE_CONTROL, HeaderValue::from_static("no-store")),
 ];
-const HSTS: Line = (STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
+const HSTS: Line = (STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(A_YEAR));
+const A_YEAR: &str = "max-age=31536000";
+const NO_REFERRER: &str = "no-referrer";
 
 /// Completes the headers of an answer; `https` adds HSTS, which browsers ignore on plain HTTP.
 pub fn harden(headers: &mut HeaderMap, kind: Kind, https: bool) {
@@ -48,6 +50,12 @@ pub fn harden(headers: &mut HeaderMap, kind: Kind, https: bool) {
     if https {
         add(headers, HSTS);
     }
+}
+
+/// What an answer of an upstream gets beside the policy of its own: it is contained more strictly than ours.
+pub fn of_passed(https: bool) -> impl Iterator<Item = (&'static str, &'static str)> {
+    let hsts = https.then_some(("strict-transport-security", A_YEAR));
+    [("referrer-policy", NO_REFERRER)].into_iter().chain(hsts)
 }
 
 fn add_all<const N: usize>(headers: &mut HeaderMap, lines: [Line; N]) {

@@ -9,6 +9,8 @@ pub mod headers;
 pub mod pages;
 mod problem;
 mod rate_limit;
+mod reply;
+mod request;
 mod request_id;
 
 #[cfg(test)]
@@ -18,4 +20,6 @@ pub use auth_error::AuthError;
 pub use code::Code;
 pub use problem::{ERROR_HEADER, LoginWish, Problem};
 pub use rate_limit::{Rates, client_key};
+pub use reply::{Passed, Reply, ReplyHead};
+pub use request::Request;
 pub use request_id::{RequestId, RequestIds};

@@ -3,14 +3,13 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::str;
 
-use actix_web::HttpRequest;
-use actix_web::http::header;
 use smallvec::SmallVec;
 
 use super::loop_watch::Browser;
 use crate::clock::Timestamp;
-use crate::edge::{Code, Problem};
+use crate::edge::{Code, Problem, Request};
 use crate::guard::Facts;
+use crate::http1::text;
 use crate::store::Link;
 use crate::traces::Trace;
 
@@ -31,15 +30,15 @@ pub struct Seen<'a> {
 
 impl<'a> Seen<'a> {
     /// Gathers the fields; `csrf_header` is the configured name, lower case.
-    pub fn of(request: &'a HttpRequest, csrf_header: &str) -> Self {
+    pub fn of(request: &'a Request, csrf_header: &str) -> Self {
         let mut seen = Self::without_fields(request.method().as_str());
-        for (name, value) in request.headers() {
+        for (name, value) in request.fields().iter() {
             // A value that is no text counts as present and unlisted, never as absent.
-            let text = || value.to_str().unwrap_or("");
+            let text = || text(value).unwrap_or("");
             // Of repeated fields the first counts, but for those where repetition itself is a sign.
             let first = |slot: &mut Option<&'a str>| *slot = slot.or_else(|| Some(text()));
-            match name.as_str() {
-                "cookie" => seen.jar.extend(text_of(value.as_bytes())),
+            match name {
+                "cookie" => seen.jar.extend(text_of(value)),
                 "origin" => seen.origin.push(text()),
                 "sec-fetch-site" => first(&mut seen.sec_fetch_site),
                 "sec-fetch-mode" => first(&mut seen.sec_fetch_mode),
@@ -104,7 +103,7 @@ fn text_of(line: &[u8]) -> SmallVec<[&str; 1]> {
 
 /// One request on its way through a handler.
 pub struct Call<'a> {
-    pub request: &'a HttpRequest,
+    pub request: &'a Request,
     pub facts: Facts<'a>,
     /// The cookies of all `Cookie` lines.
     pub jar: &'a [&'a str],
@@ -125,8 +124,7 @@ impl Call<'_> {
 
     /// Who the browser is, as far as can be told without cookies.
     pub fn browser(&self) -> Browser<'_> {
-        let user_agent = self.request.headers().get(header::USER_AGENT);
-        let user_agent = user_agent.and_then(|value| value.to_str().ok()).unwrap_or("");
+        let user_agent = self.request.fields().text("user-agent").unwrap_or("");
         Browser { address: self.client_ip, user_agent }
     }
 
@@ -137,8 +135,8 @@ impl Call<'_> {
 
     /// Refuses the body types that a form of another site can send (CS-06).
     pub fn refuse_forms(&self) -> Result<(), Problem> {
-        let media_type = self.request.headers().get(header::CONTENT_TYPE);
-        let media_type = media_type.map(|value| value.to_str().unwrap_or("text/plain"));
+        let media_type = self.request.fields().get("content-type");
+        let media_type = media_type.map(|value| text(value).unwrap_or("text/plain"));
         let essence = media_type.map(|value| value.split(';').next().unwrap_or("").trim());
         match essence {
             None => Ok(()),
@@ -154,23 +152,23 @@ impl Call<'_> {
 }
 
 /// Whether a browser shows the answer as a page.
-pub fn wants_page(request: &HttpRequest) -> bool {
-    match request.headers().get("sec-fetch-mode") {
-        Some(mode) => mode.as_bytes() == b"navigate",
+pub fn wants_page(request: &Request) -> bool {
+    match request.fields().get("sec-fetch-mode") {
+        Some(mode) => mode == b"navigate",
         None => accepts(request, "text/html"),
     }
 }
 
-fn accepts(request: &HttpRequest, media_type: &str) -> bool {
+fn accepts(request: &Request, media_type: &str) -> bool {
     request
-        .headers()
-        .get_all(header::ACCEPT)
-        .filter_map(|value| value.to_str().ok())
+        .fields()
+        .get_all("accept")
+        .filter_map(text)
         .flat_map(|value| value.split(','))
         .any(|item| item.split(';').next().is_some_and(|name| name.trim() == media_type))
 }
 
 /// The peer of a connection; loopback where there is no socket address (Unix sockets, tests).
-pub fn peer(request: &HttpRequest) -> IpAddr {
-    request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |addr| addr.ip())
+pub fn peer(request: &Request) -> IpAddr {
+    request.peer().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
 }

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use actix_web::dev::Payload;
-use actix_web::http::header;
 use futures_util::StreamExt as _;
 use tokio::time::timeout;
 
@@ -19,7 +18,7 @@ pub async fn read(
     body: Payload,
     largest: usize,
 ) -> Option<Vec<(String, Secret<String>)>> {
-    let media_type = call.request.headers().get(header::CONTENT_TYPE)?.to_str().ok()?;
+    let media_type = call.request.fields().text("content-type")?;
     let essence = media_type.split(';').next()?.trim();
     if !essence.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
         return None;

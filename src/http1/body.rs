@@ -173,7 +173,7 @@ fn size(line: &[u8]) -> Result<u64, BodyFault> {
 pub fn chunk_head(length: usize, out: &mut BytesMut) {
     use std::fmt::Write as _;
     // A buffer in memory takes it.
-    let _ = write!(out, "{length:x}\r\n");
+    let _ = write!(out, "{length:X}\r\n");
 }
 
 #[cfg(test)]

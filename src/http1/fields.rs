@@ -62,6 +62,12 @@ impl Fields {
         });
     }
 
+    /// Bytes of all names and values, and what stands between them.
+    pub fn size(&self) -> usize {
+        let values = self.lines.iter().map(|line| (line.value_end - line.value_start) as usize);
+        self.names.len() + values.sum::<usize>() + 4 * self.lines.len()
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.lines.len()
@@ -123,6 +129,15 @@ impl Fields {
 pub fn text(value: &[u8]) -> Option<&str> {
     let is_text = value.iter().all(|byte| matches!(byte, b'\t' | b' '..=b'~'));
     std::str::from_utf8(value).ok().filter(|_| is_text)
+}
+
+/// Whether bytes are a field's value (RFC 9110 §5.5): no control but the tab. Looks at all of them, without a way out: that is what a
+/// processor does many bytes at a time.
+pub fn is_value(value: &[u8]) -> bool {
+    let bad = value.iter().fold(0, |bad, byte| {
+        bad | u8::from(*byte < b' ' && *byte != b'\t') | u8::from(*byte == 0x7f)
+    });
+    bad == 0
 }
 
 #[cfg(test)]

@@ -6,5 +6,5 @@ mod fields;
 mod head;
 
 pub use body::{BodyFault, Decoder, Piece, chunk_head};
-pub use fields::{Fields, text};
+pub use fields::{Fields, is_value, text};
 pub use head::{HeadFault, RequestHead, ResponseHead, read_request, read_response};

@@ -1,33 +1,47 @@
 //! Who may store a proxied answer: nobody, unless the upstream says that only the browser may (PX-12).
 //! The browser side has a cookie where the upstream had `Authorization`, so HTTP's own rule (RFC 9111 §3.5) no longer protects.
 
-use actix_web::http::header::{CACHE_CONTROL, HeaderMap, HeaderValue};
+use crate::http1::text;
+
+/// What `Cache-Control` becomes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Caching {
+    /// As it is.
+    Kept,
+    /// This, whatever was said.
+    Set(&'static str),
+}
 
 /// Decides `Cache-Control`: `no-store` when the upstream is silent (`private` if the route says so) or lets shared
-/// caches in; its own words when they say `private`, `no-cache` or `no-store`.
-pub fn decide(headers: &mut HeaderMap, private_by_route: bool) {
-    if !headers.contains_key(CACHE_CONTROL) {
-        let value = if private_by_route { "private" } else { "no-store" };
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static(value));
-    } else if !is_closed_to_shared_caches(headers) {
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+/// caches in; its own words, in these lines, when they say `private`, `no-cache` or `no-store`.
+pub fn decide<'a>(
+    mut lines: impl Iterator<Item = &'a [u8]> + Clone,
+    private_by_route: bool,
+) -> Caching {
+    if lines.clone().next().is_none() {
+        Caching::Set(if private_by_route { "private" } else { "no-store" })
+    } else if is_closed_to_shared_caches(&mut lines) {
+        Caching::Kept
+    } else {
+        Caching::Set("no-store")
     }
 }
 
-fn is_closed_to_shared_caches(headers: &HeaderMap) -> bool {
+fn is_closed_to_shared_caches<'a>(lines: &mut impl Iterator<Item = &'a [u8]>) -> bool {
     let mut is_closed = false;
-    for line in headers.get_all(CACHE_CONTROL) {
+    for line in lines {
         // Text that nobody can read is no promise.
-        let Ok(line) = line.to_str() else { return false };
-        for directive in line.split(',').map(|part| part.trim().to_ascii_lowercase()) {
-            match directive.as_str() {
-                // `private="field"` closes one field only, so only the bare words count.
-                "private" | "no-cache" | "no-store" => is_closed = true,
-                "public" | "must-understand" => return false,
-                other if other.starts_with("s-maxage") || other.starts_with("public") => {
-                    return false;
-                }
-                _ => {}
+        let Some(line) = text(line) else { return false };
+        for directive in line.split(',').map(str::trim) {
+            let begins = |word: &str| {
+                directive.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word))
+            };
+            let is = |word: &str| directive.eq_ignore_ascii_case(word);
+            // `private="field"` closes one field only, so only the bare words count.
+            if is("private") || is("no-cache") || is("no-store") {
+                is_closed = true;
+            } else if begins("public") || is("must-understand") || begins("s-maxage") {
+                return false;
             }
         }
     }
@@ -48,28 +62,25 @@ mod tests {
     #[case(&["private, s-maxage=60"], "no-store")]
     #[case(&["private", "public"], "no-store")]
     #[case(&["private=\"set-cookie\", max-age=9"], "no-store")]
-    #[case(&["Private, max-age=60"], "Private, max-age=60")]
-    #[case(&["no-cache"], "no-cache")]
-    #[case(&["no-store"], "no-store")]
+    #[case(&["Private, max-age=60"], "as it is")]
+    #[case(&["no-cache"], "as it is")]
+    #[case(&["max-age=1", "no-Cache"], "as it is")]
+    #[case(&["no-store", "Public"], "no-store")]
+    #[case(&["no-store"], "as it is")]
     fn only_answers_closed_to_shared_caches_keep_their_own_words(
-        #[case] lines: &[&'static str],
-        #[case] expected: &str,
+        #[case] lines: &[&str],
+        #[case] expected: &'static str,
     ) {
-        let mut headers = HeaderMap::new();
-        for line in lines {
-            headers.append(CACHE_CONTROL, HeaderValue::from_static(line));
-        }
-        decide(&mut headers, false);
-        assert_eq!(
-            headers.get(CACHE_CONTROL).map(HeaderValue::as_bytes),
-            Some(expected.as_bytes())
-        );
+        let expected = match expected {
+            "as it is" => Caching::Kept,
+            word => Caching::Set(word),
+        };
+        assert_eq!(decide(lines.iter().map(|line| line.as_bytes()), false), expected);
     }
 
     #[test]
     fn a_route_may_say_private_for_a_silent_upstream() {
-        let mut headers = HeaderMap::new();
-        decide(&mut headers, true);
-        assert_eq!(headers.get(CACHE_CONTROL), Some(&HeaderValue::from_static("private")));
+        assert_eq!(decide(std::iter::empty(), true), Caching::Set("private"));
+        assert_eq!(decide([b"public".as_slice()].into_iter(), true), Caching::Set("no-store"));
     }
 }

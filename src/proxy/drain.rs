@@ -51,6 +51,15 @@ impl Drain {
         self.0.open.load(Ordering::Relaxed)
     }
 
+    /// Completes when the way down begins.
+    pub fn begun(&self) -> impl Future<Output = ()> + use<> {
+        let mut phase = self.0.phase.subscribe();
+        async move {
+            // A sender that is gone is a process that has gone down.
+            let _draining = phase.wait_for(|now| *now != Phase::Serving).await;
+        }
+    }
+
     /// Completes when what has no end of its own must end; for what is open at no upstream, and so is not counted.
     pub fn over(&self) -> impl Future<Output = ()> + use<> {
         let mut phase = self.0.phase.subscribe();

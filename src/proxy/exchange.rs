@@ -6,7 +6,6 @@ use std::future::poll_fn;
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::task::yield_now;
 use tokio::time::Instant;
 
 use super::connection::{Answer, Asking, Connection, Failed};
@@ -31,11 +30,6 @@ pub async fn send(
     let slot = pool.enter(route)?;
     let (upstream, route) = (route.upstream(), route.config());
     let watch = upload.watch();
-    if watch.is_some() {
-        // The server asks before it takes the body out of what it has read already. Once it has, head and body go out
-        // together; what has not come by then is not waited for.
-        yield_now().await;
-    }
     let started = Instant::now();
     let over = route.total_timeout.map(|limit| started + limit.min(LONGEST_WAIT));
     let ask = Ask { watch: watch.as_deref(), limit: route.response_timeout, over };

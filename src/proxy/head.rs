@@ -10,6 +10,7 @@ use http::{Method, Request, Uri};
 
 use super::error::ProxyError;
 use crate::config::Upstream;
+use crate::http1::is_value;
 
 /// A value is no field value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +69,13 @@ impl Head {
     /// Adds a field. `name` is a token in lower case.
     pub fn add(&mut self, name: &str, value: &[u8]) -> Result<(), NoValue> {
         self.join(name, &[value])
+    }
+
+    /// Adds a field as it stands in the head of a request. Its reader has let nothing through that would end a line.
+    pub fn pass(&mut self, name: &str, value: &[u8]) {
+        self.begin(name);
+        self.bytes.put_slice(value);
+        self.bytes.put_slice(b"\r\n");
     }
 
     /// Adds a field whose value is in pieces.
@@ -145,14 +153,6 @@ impl Head {
             Some((line.get(..colon)?, line.get(colon + 2..)?))
         })
     }
-}
-
-/// RFC 9110 §5.5: no control but the tab. Looks at all of it, without a way out: that is what a processor does many bytes at a time.
-fn is_value(value: &[u8]) -> bool {
-    let bad = value.iter().fold(0, |bad, byte| {
-        bad | u8::from(*byte < b' ' && *byte != b'\t') | u8::from(*byte == 0x7f)
-    });
-    bad == 0
 }
 
 /// An address, written out.

@@ -2,7 +2,7 @@
 //! claims that the route tells.
 //! Always made here, from what we know; never taken from the request (PX-06, PX-13).
 
-use actix_web::http::Version;
+use http::Version;
 
 use super::Outgoing;
 use super::error::ProxyError;

@@ -36,9 +36,9 @@ mod wire;
 use std::net::IpAddr;
 
 use actix_web::dev::Payload;
-use actix_web::{HttpRequest, HttpResponse};
 
 use crate::config::PublicUrl;
+use crate::edge::{Reply, Request};
 use crate::oidc::Dpop;
 use crate::secret::Secret;
 use crate::telemetry::Answered;
@@ -86,7 +86,7 @@ pub struct Outgoing<'a> {
 
 impl Outgoing<'_> {
     /// Notes how the call ended: with this status, or without an answer.
-    fn called(&self, request: &HttpRequest, status: Option<u16>) {
+    fn called(&self, request: &Request, status: Option<u16>) {
         if let Some((trace, call)) = &self.trace {
             let host = &self.route.upstream().host;
             trace.called(call, request.method().as_str(), host, status);
@@ -96,7 +96,9 @@ impl Outgoing<'_> {
 
 /// An upstream's answer on its way to the browser, the body still streaming.
 pub struct Forwarded {
-    pub response: HttpResponse,
+    pub response: Reply,
+    /// It has no end of its own.
+    pub is_event_stream: bool,
     /// The upstream says that the access token is not valid (any more): another one would help.
     pub token_refused: bool,
     /// The upstream wants its nonce in the proof, and has named it: the same call, sent again, would do.
@@ -107,8 +109,9 @@ pub struct Forwarded {
 
 impl Forwarded {
     /// An answer that says nothing of the token.
-    pub fn plain(response: HttpResponse) -> Self {
-        Self { response, token_refused: false, nonce_wanted: false, step_up: None }
+    pub fn plain(response: impl Into<Reply>) -> Self {
+        let (response, is_event_stream) = (response.into(), false);
+        Self { response, is_event_stream, token_refused: false, nonce_wanted: false, step_up: None }
     }
 }
 
@@ -117,7 +120,7 @@ impl Forwarded {
 /// Dropping the future, or the body of the answer, closes the upstream connection: nothing is left running.
 pub async fn forward(
     pool: &Pool,
-    request: &HttpRequest,
+    request: &Request,
     body: Payload,
     outgoing: Outgoing<'_>,
 ) -> Result<Forwarded, ProxyError> {
@@ -142,8 +145,9 @@ pub async fn forward(
             challenge::refused(answer.status, &answer.fields, outgoing.dpop.is_some());
         let step_up = challenge::step_up(answer.status, &answer.fields).map(Box::new);
         let nonce_wanted = proof::learn(&outgoing, &answer);
+        let is_event_stream = link.terms.endless;
         let response = response::build(answer, link, request, &outgoing)?;
-        Ok(Forwarded { response, token_refused, nonce_wanted, step_up })
+        Ok(Forwarded { response, is_event_stream, token_refused, nonce_wanted, step_up })
     });
     answered.inspect_err(|error| log(error, &outgoing))
 }

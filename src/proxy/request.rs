@@ -2,8 +2,6 @@
 //! fields and whatever `Connection` names among it, then our own fields are added (RFC 9110 §7.6.1).
 //! Never changes the query: it goes on byte for byte, or the request is refused.
 
-use actix_web::HttpRequest;
-use actix_web::http::header as seen;
 use http::Method;
 use percent_encoding::percent_decode;
 
@@ -14,12 +12,13 @@ use super::route::Route;
 use super::upload::Framing;
 use super::{fields, identity, proof, upgrade};
 use crate::config::TokenSource;
+use crate::edge::Request;
 
 /// Room for the fields of most heads and for ours, beside the token. More is fine, and costs an allocation.
 const MOST_FIELDS: usize = 2048;
 
 /// Refuses what cannot be forwarded at all: a WebSocket handshake, a method in disguise, a second token in the query.
-pub fn refuse(request: &HttpRequest, route: &Route) -> Result<(), ProxyError> {
+pub fn refuse(request: &Request, route: &Route) -> Result<(), ProxyError> {
     if upgrade::asks_for_websocket(request) {
         return Err(ProxyError::Upgrade);
     }
@@ -27,7 +26,7 @@ pub fn refuse(request: &HttpRequest, route: &Route) -> Result<(), ProxyError> {
 }
 
 /// The same, for a WebSocket handshake.
-pub fn refuse_any(request: &HttpRequest, route: &Route) -> Result<(), ProxyError> {
+pub fn refuse_any(request: &Request, route: &Route) -> Result<(), ProxyError> {
     refuse_disguise(request, route)?;
     // RFC 6750 §2.3 lets a token travel in the query; beside ours it would confuse upstream and logs alike (PX-04).
     if request.uri().query().is_some_and(holds_a_token) {
@@ -38,27 +37,24 @@ pub fn refuse_any(request: &HttpRequest, route: &Route) -> Result<(), ProxyError
 
 /// Frameworks take the method from such a field, past the route's list and past the guard, which has let a GET in without
 /// the CSRF header. So only a POST may carry one, and only for a method that the route serves (PX-02).
-fn refuse_disguise(request: &HttpRequest, route: &Route) -> Result<(), ProxyError> {
-    // Most heads hold none, and their names alone are looked through faster than with their values.
-    for name in request.headers().keys().filter(|name| fields::names_a_method(name.as_str())) {
-        if request.method() != actix_web::http::Method::POST {
+fn refuse_disguise(request: &Request, route: &Route) -> Result<(), ProxyError> {
+    for (_, value) in request.fields().iter().filter(|(name, _)| fields::names_a_method(name)) {
+        if request.method() != Method::POST {
             return Err(ProxyError::BadRequest("only POST may carry another method in a field"));
         }
-        for value in request.headers().get_all(name) {
-            route.admit(&String::from_utf8_lossy(value.as_bytes()).trim().to_ascii_uppercase())?;
-        }
+        route.admit(&String::from_utf8_lossy(value).trim().to_ascii_uppercase())?;
     }
     Ok(())
 }
 
 /// Whether an OPTIONS request is to be answered here: its `Max-Forwards` is used up (RFC 9110 §7.6.2).
-pub fn ends_here(request: &HttpRequest) -> bool {
-    request.method() == actix_web::http::Method::OPTIONS && max_forwards(request) == Some(0)
+pub fn ends_here(request: &Request) -> bool {
+    request.method() == Method::OPTIONS && max_forwards(request) == Some(0)
 }
 
 /// The head for the upstream.
 pub fn head(
-    request: &HttpRequest,
+    request: &Request,
     outgoing: &Outgoing<'_>,
     framing: Framing,
 ) -> Result<Head, ProxyError> {
@@ -77,7 +73,7 @@ pub fn head(
         let added = head.add("traceparent", trace.traceparent(call).as_bytes());
         added.map_err(|NoValue| ProxyError::BadRequest("a field of ours is no text"))?;
     }
-    if request.method() == actix_web::http::Method::OPTIONS
+    if request.method() == Method::OPTIONS
         && let Some(left) = max_forwards(request)
     {
         head.add_number("max-forwards", u64::from(left.saturating_sub(1)));
@@ -95,24 +91,20 @@ pub fn head(
 }
 
 /// Method, prefix, path, and the raw query.
-fn begin(request: &HttpRequest, outgoing: &Outgoing<'_>, room: usize) -> Result<Head, ProxyError> {
-    let method = Method::from_bytes(request.method().as_str().as_bytes())
-        .map_err(|_| ProxyError::BadRequest("the method is no method"))?;
+fn begin(request: &Request, outgoing: &Outgoing<'_>, room: usize) -> Result<Head, ProxyError> {
     let target = outgoing.route.upstream_target(outgoing.path, request.uri().query());
-    Head::new(&method, target.as_bytes(), room)
+    Head::new(request.method(), target.as_bytes(), room)
         .map_err(|NoValue| ProxyError::BadRequest("the request target cannot be forwarded"))
 }
 
 fn pass_fields(
-    request: &HttpRequest,
+    request: &Request,
     outgoing: &Outgoing<'_>,
     head: &mut Head,
 ) -> Result<(), ProxyError> {
-    let lines = request.headers().get_all(seen::CONNECTION).map(seen::HeaderValue::as_bytes);
-    let named = fields::connection_options(lines)
+    let named = fields::connection_options(request.fields().get_all("connection"))
         .ok_or(ProxyError::BadRequest("too many connection options"))?;
-    for (name, value) in request.headers() {
-        let name = name.as_str();
+    for (name, value) in request.fields().iter() {
         if fields::is_hop_by_hop(name)
             || fields::stops_upstream(name)
             || name == outgoing.csrf_header
@@ -123,8 +115,7 @@ fn pass_fields(
         {
             continue;
         }
-        head.add(name, value.as_bytes())
-            .map_err(|NoValue| ProxyError::BadRequest("a header field cannot be forwarded"))?;
+        head.pass(name, value);
     }
     Ok(())
 }
@@ -139,7 +130,7 @@ fn is_replaced(name: &str, outgoing: &Outgoing<'_>) -> bool {
 
 /// The cookies that the route lists, in one line; ours never (PX-03).
 fn forward_cookies(
-    request: &HttpRequest,
+    request: &Request,
     outgoing: &Outgoing<'_>,
     head: &mut Head,
 ) -> Result<(), ProxyError> {
@@ -149,9 +140,9 @@ fn forward_cookies(
     }
     let mut line = Vec::new();
     let pairs = request
-        .headers()
-        .get_all(seen::COOKIE)
-        .flat_map(|value| value.as_bytes().split(|byte| *byte == b';'))
+        .fields()
+        .get_all("cookie")
+        .flat_map(|value| value.split(|byte| *byte == b';'))
         .map(<[u8]>::trim_ascii);
     for pair in pairs {
         let name = pair.split(|byte| *byte == b'=').next().unwrap_or_default().trim_ascii();
@@ -181,8 +172,8 @@ fn frame(head: &mut Head, framing: Framing) {
     }
 }
 
-fn max_forwards(request: &HttpRequest) -> Option<u32> {
-    request.headers().get("max-forwards")?.to_str().ok()?.trim().parse().ok()
+fn max_forwards(request: &Request) -> Option<u32> {
+    request.fields().text("max-forwards")?.trim().parse().ok()
 }
 
 /// Whether a parameter is called `access_token` for whatever reader: decoded, without case, and with the characters

@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use actix_web::http::header as seen;
 use smallvec::SmallVec;
 
 use super::error::ProxyError;
@@ -61,8 +60,8 @@ pub struct Route {
     /// The upstream once more: by this address the pool knows it again without comparing names.
     upstream: Arc<Upstream>,
     allow: Arc<str>,
-    /// What every answer gets.
-    set_fields: Vec<(seen::HeaderName, seen::HeaderValue)>,
+    /// What every answer gets: names in lower case.
+    set_fields: Vec<(String, String)>,
     answers: [Counter; 5],
     /// The same route to other upstreams, by the value of the claim that chooses them.
     by_claim: BTreeMap<String, Self>,
@@ -91,9 +90,8 @@ impl Route {
             safe.collect::<Vec<_>>().join(", ")
         };
         // The configuration holds names and values that are valid.
-        let set_fields = config.set_response_headers.iter().filter_map(|(name, value)| {
-            Some((name.parse().ok()?, seen::HeaderValue::from_str(value).ok()?))
-        });
+        let set_fields = config.set_response_headers.iter();
+        let set_fields = set_fields.map(|(name, value)| (name.to_ascii_lowercase(), value.clone()));
         Self {
             set_fields: set_fields.collect(),
             upstream: Arc::new(config.upstream.clone()),
@@ -142,9 +140,20 @@ impl Route {
         self.config.drop_response_headers.iter().any(|listed| listed == name)
     }
 
-    /// Response fields that the route sets, over those of the upstream.
-    pub(super) fn set_fields(&self) -> &[(seen::HeaderName, seen::HeaderValue)] {
+    /// Response fields that the route sets.
+    pub(super) fn set_fields(&self) -> &[(String, String)] {
         &self.set_fields
+    }
+
+    /// What the route sets a response field to, if it does. `name` in lower case.
+    pub(super) fn sets(&self, name: &str) -> Option<&str> {
+        let set = self.set_fields.iter().find(|(known, _)| known == name);
+        set.map(|(_, value)| value.as_str())
+    }
+
+    /// Whether what the route sets stands in for the upstream's field. What an answer varies by, it still varies by (PX-12).
+    pub(super) fn replaces(&self, name: &str) -> bool {
+        name != "vary" && self.sets(name).is_some()
     }
 
     /// Refuses a method that the route does not list; the comparison is exact, as methods are (RFC 9110 §9.1).

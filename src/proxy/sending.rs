@@ -155,3 +155,6 @@ impl Sending {
         Ok(Poll::Ready(()))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,13 +7,11 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use actix_web::HttpResponse;
 use actix_web::body::{BodySize, BoxBody, MessageBody};
-use actix_web::http::header::CONTENT_TYPE;
 use bytes::Bytes;
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::fields::is_event_stream;
+use crate::edge::Reply;
 use crate::store::Ending;
 
 /// A body that takes longer than this is watched.
@@ -26,19 +24,17 @@ const SMALL: u64 = 64 * 1024;
 #[error("the session of this stream has ended")]
 struct SessionOver;
 
-/// Binds the body of `response` to a session: the future that `over` gives is done when it must end. It is asked for
+/// Binds the body of `reply`, which may be an event stream, to a session: the future that `over` gives is done when it must end. It is asked for
 /// only if the body may be a long one, first polled when it has proved to be, and dropped with it.
-pub fn bind_to_session<F>(response: HttpResponse, over: impl FnOnce() -> F) -> HttpResponse
+pub fn bind_to_session<F>(reply: Reply, is_event_stream: bool, over: impl FnOnce() -> F) -> Reply
 where
     F: Future<Output = Ending> + 'static,
 {
-    if let BodySize::None | BodySize::Sized(..=SMALL) = response.body().size() {
-        return response;
+    if let BodySize::None | BodySize::Sized(..=SMALL) = reply.size() {
+        return reply;
     }
-    let is_event_stream =
-        response.headers().get(CONTENT_TYPE).is_some_and(|value| is_event_stream(value.as_bytes()));
     let over = over();
-    response.map_body(|_, body| {
+    reply.map_body(|body| {
         let watch = if is_event_stream {
             Watch::Over(Box::pin(over))
         } else {

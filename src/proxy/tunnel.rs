@@ -7,10 +7,10 @@ use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::time::Duration;
 
-use actix_web::body::to_bytes_limited;
+use actix_web::HttpResponse;
+use actix_web::body::{BoxBody, to_bytes_limited};
 use actix_web::dev::Payload;
-use actix_web::http::{ConnectionType, header as seen};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::http::header as seen;
 use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt as _, stream};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadHalf, WriteHalf};
@@ -27,6 +27,7 @@ use super::switched::Switched;
 use super::upgrade::Handshake;
 use super::upload::{Framing, Upload};
 use super::{Forwarded, Outgoing, challenge, proof, request, response};
+use crate::edge::{Reply, Request};
 use crate::http1::Fields;
 use crate::store::Ending;
 
@@ -105,7 +106,7 @@ pub struct Tunnel {
 /// As for [`super::forward`], and [`ProxyError::Invalid`] for a 101 that does not answer this handshake.
 pub async fn open_tunnel(
     pool: &Pool,
-    request: &HttpRequest,
+    request: &Request,
     handshake: &Handshake,
     outgoing: Outgoing<'_>,
 ) -> Result<Opened, ProxyError> {
@@ -115,7 +116,7 @@ pub async fn open_tunnel(
 
 async fn ask(
     pool: &Pool,
-    request: &HttpRequest,
+    request: &Request,
     handshake: &Handshake,
     outgoing: &Outgoing<'_>,
 ) -> Result<Opened, ProxyError> {
@@ -145,12 +146,8 @@ async fn ask(
         link.terms.endless = false;
         let response = response::build(answer, link, request, outgoing)?;
         let response = whole(response).await?;
-        return Ok(Opened::Refused(Forwarded {
-            response,
-            token_refused,
-            nonce_wanted,
-            step_up: None,
-        }));
+        let refused = Forwarded { token_refused, nonce_wanted, ..Forwarded::plain(response) };
+        return Ok(Opened::Refused(refused));
     }
     if !handshake.is_answered_by(&answer.fields) {
         return Err(ProxyError::Invalid("the upstream's answer does not fit the handshake"));
@@ -159,17 +156,15 @@ async fn ask(
     Ok(Opened::Switched(Box::new(Tunnel { upstream, answer: answer.fields, link })))
 }
 
-/// The answer with its whole body. The server reads raw bytes after a handshake until the connection ends, so a refusal
-/// needs a length and a close, or nobody could tell where it ends.
-async fn whole(response: HttpResponse) -> Result<HttpResponse, ProxyError> {
-    let (head, body) = response.into_parts();
+/// The answer with its whole body. The server reads raw bytes after a handshake until the connection ends, which it closes after a
+/// refusal; without a length nobody could tell whether that is complete.
+async fn whole(reply: Reply) -> Result<Reply, ProxyError> {
+    let (head, body) = reply.into_parts();
     let body = timeout(REFUSAL_WITHIN, to_bytes_limited(body, MOST_REFUSAL)).await;
     let body = body.map_err(|_| ProxyError::Timeout)?;
     let body = body.map_err(|_| ProxyError::Invalid("the upstream's refusal is too long"))?;
     let body = body.map_err(|_| ProxyError::Closed)?;
-    let mut response = head.set_body(body).map_into_boxed_body();
-    response.head_mut().set_connection_type(ConnectionType::Close);
-    Ok(response)
+    Ok(head.with_body(BoxBody::new(body)))
 }
 
 impl Tunnel {

@@ -2,14 +2,13 @@
 //! Pure decisions. Never lets a request pass whose body would have two readings: with `Upgrade: websocket` the server
 //! reads raw bytes until the end of the connection, whatever the rest of the head says.
 
-use actix_web::HttpRequest;
-use actix_web::http::header as seen;
-use actix_web::http::{Method, Version};
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use http::{Method, Version};
 
 use super::head::{Head, NoValue};
+use crate::edge::Request;
 use crate::http1::Fields;
 
 /// RFC 6455 §1.3.
@@ -20,9 +19,8 @@ const VERSION: &str = "13";
 const MOST_OFFERS: usize = 32;
 
 /// Whether the request asks for a WebSocket, however incompletely.
-pub fn asks_for_websocket(request: &HttpRequest) -> bool {
-    let lines = request.headers().get_all(seen::UPGRADE).map(seen::HeaderValue::as_bytes);
-    items(lines).any(|item| item.eq_ignore_ascii_case(b"websocket"))
+pub fn asks_for_websocket(request: &Request) -> bool {
+    items(request.fields().get_all("upgrade")).any(|item| item.eq_ignore_ascii_case(b"websocket"))
 }
 
 /// A complete handshake of a browser.
@@ -36,33 +34,32 @@ pub struct Handshake {
 
 impl Handshake {
     /// Reads the handshake (RFC 6455 §4.2.1); `None` if it lacks something, says something twice, or brings a body.
-    pub fn read(request: &HttpRequest) -> Option<Self> {
-        let headers = request.headers();
-        let lines = |name: seen::HeaderName| {
-            let values = headers.get_all(name).map(|value| value.as_bytes().trim_ascii().to_vec());
+    pub fn read(request: &Request) -> Option<Self> {
+        let fields = request.fields();
+        let lines = |name: &str| {
+            let values = fields.get_all(name).map(|value| value.trim_ascii().to_vec());
             values.collect::<Vec<_>>()
         };
-        let only = |name: seen::HeaderName| match &mut lines(name)[..] {
+        let only = |name: &str| match &mut lines(name)[..] {
             [line] => Some(std::mem::take(line)),
             _ => None,
         };
-        let options = lines(seen::CONNECTION);
+        let options = lines("connection");
         let options = || items(options.iter().map(Vec::as_slice));
-        let has_body = headers.contains_key(seen::CONTENT_LENGTH)
-            || headers.contains_key(seen::TRANSFER_ENCODING);
+        let has_body = fields.has("content-length") || fields.has("transfer-encoding");
         let fits = request.method() == Method::GET
             && request.version() == Version::HTTP_11
             && !has_body
-            && only(seen::UPGRADE)?.eq_ignore_ascii_case(b"websocket")
+            && only("upgrade")?.eq_ignore_ascii_case(b"websocket")
             && options().any(|option| option.eq_ignore_ascii_case(b"upgrade"))
             && !options().any(|option| option.eq_ignore_ascii_case(b"close"))
-            && only(seen::SEC_WEBSOCKET_VERSION)? == VERSION.as_bytes();
-        let key = only(seen::SEC_WEBSOCKET_KEY)?;
+            && only("sec-websocket-version")? == VERSION.as_bytes();
+        let key = only("sec-websocket-key")?;
         let nonce = STANDARD.decode(&key).ok()?;
         let handshake = Self {
             key,
-            protocols: lines(seen::SEC_WEBSOCKET_PROTOCOL),
-            extensions: lines(seen::SEC_WEBSOCKET_EXTENSIONS),
+            protocols: lines("sec-websocket-protocol"),
+            extensions: lines("sec-websocket-extensions"),
         };
         let few = |lines: &[Vec<u8>]| items(lines.iter().map(Vec::as_slice)).count() <= MOST_OFFERS;
         let few = few(&handshake.protocols) && few(&handshake.extensions);

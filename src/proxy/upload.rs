@@ -6,15 +6,14 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use actix_web::HttpRequest;
 use actix_web::dev::Payload;
-use actix_web::http::header::CONTENT_LENGTH;
 use bytes::Bytes;
 use futures_core::Stream as _;
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::Instant;
 
 use super::error::ProxyError;
+use crate::edge::Request;
 
 /// How the upstream request body is framed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,7 +77,7 @@ pub struct Upload {
 
 impl Upload {
     /// Takes the body of `request`; refuses one that is announced as larger than `limit` bytes.
-    pub fn new(request: &HttpRequest, payload: Payload, limit: u64) -> Result<Self, ProxyError> {
+    pub fn new(request: &Request, payload: Payload, limit: u64) -> Result<Self, ProxyError> {
         let announced = announced(request)?;
         if announced.is_some_and(|length| length > limit) {
             return Err(ProxyError::BodyTooLarge { limit });
@@ -185,8 +184,8 @@ impl Body for Upload {
     }
 }
 
-fn announced(request: &HttpRequest) -> Result<Option<u64>, ProxyError> {
-    let Some(value) = request.headers().get(CONTENT_LENGTH) else { return Ok(None) };
-    let length = value.to_str().ok().and_then(|text| text.trim().parse().ok());
+fn announced(request: &Request) -> Result<Option<u64>, ProxyError> {
+    let Some(value) = request.fields().get("content-length") else { return Ok(None) };
+    let length = std::str::from_utf8(value).ok().and_then(|text| text.trim().parse().ok());
     length.map(Some).ok_or(ProxyError::BadRequest("the content length is no number"))
 }

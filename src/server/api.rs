@@ -4,7 +4,6 @@
 use std::pin::pin;
 use std::time::Duration;
 
-use actix_web::HttpResponse;
 use actix_web::dev::Payload;
 use futures_util::future::{Either, select};
 use tokio::time::timeout;
@@ -21,8 +20,8 @@ use super::step_up;
 use super::tokens_of_apis;
 use super::worker::Worker;
 use crate::config::TokenSource;
-use crate::edge::{Code, Problem};
-use crate::endpoints::{Call, set_cookies};
+use crate::edge::{Code, Problem, Reply};
+use crate::endpoints::Call;
 use crate::oidc::Dpop;
 use crate::proxy::{
     Forwarded, Handshake, NormalPath, Opened, Outgoing, Route, forward, open_tunnel,
@@ -43,11 +42,11 @@ pub async fn answer(
     worker: &Worker,
     path: NormalPath,
     body: Payload,
-) -> Result<HttpResponse, Refused> {
+) -> Result<Reply, Refused> {
     // The call keeps the routes that it began with.
     let routes = app.routes.load();
     let Some(route) = routes.table.find(&path) else {
-        return Box::pin(pages::answer(call, (app, &routes), &path, body)).await;
+        return Box::pin(pages::answer(call, (app, &routes), &path, body)).await.map(Reply::Own);
     };
     if let Some(trace) = call.trace {
         trace.answered_by(&route.config().path);
@@ -69,7 +68,7 @@ async fn through(
     path: NormalPath,
     body: Payload,
     trail: Option<&Trail<'_>>,
-) -> Result<HttpResponse, Refused> {
+) -> Result<Reply, Refused> {
     let handshake = guard(call, app, route)?;
     let told = Vec::new();
     let api = Api { call, app, worker, route, path, handshake, claim_fields, told, trail };
@@ -106,7 +105,7 @@ struct Api<'a> {
 }
 
 impl Api<'_> {
-    async fn with_login_token(mut self, body: Payload) -> Result<HttpResponse, Refused> {
+    async fn with_login_token(mut self, body: Payload) -> Result<Reply, Refused> {
         let (call, app) = (self.call, self.app);
         let sessions = &app.sessions;
         let session =
@@ -159,7 +158,7 @@ impl Api<'_> {
         &self,
         session: &OpenSession,
         mut body: Body,
-    ) -> Result<HttpResponse, Refused> {
+    ) -> Result<Reply, Refused> {
         let record = &session.record;
         let refresh = self.app.sessions.refresher.refresh(record, self.call.request_id);
         if self.handshake.is_some() {
@@ -184,7 +183,7 @@ impl Api<'_> {
         mut self,
         session: &OpenSession,
         mut body: Body,
-    ) -> Result<HttpResponse, Refused> {
+    ) -> Result<Reply, Refused> {
         let next = self.next_generation(session).await?;
         let sent = match self.judge(&next) {
             Ok(()) => self.send(&next, &mut body).await,
@@ -201,7 +200,7 @@ impl Api<'_> {
         session: &OpenSession,
         next: Option<Refreshed>,
         body: Body,
-    ) -> Result<HttpResponse, Refused> {
+    ) -> Result<Reply, Refused> {
         let sent = match sent {
             Ok(sent) if sent.token_refused => sent,
             Ok(Forwarded { step_up: Some(wish), .. }) => {
@@ -253,7 +252,7 @@ impl Api<'_> {
         session: &OpenSession,
         next: Refreshed,
         mut body: Body,
-    ) -> Result<HttpResponse, Refused> {
+    ) -> Result<Reply, Refused> {
         let sent = self.send(&next, &mut body).await;
         if sent.as_ref().is_ok_and(|sent| sent.token_refused) {
             self.fresh_was_refused(session);
@@ -280,10 +279,8 @@ impl Api<'_> {
         let session = (record, app.providers.issuer_of(record));
         let Some(handshake) = &self.handshake else {
             let payload = std::mem::replace(&mut body.payload, Payload::None);
-            let mut sent = self.forward(token, payload).await?;
-            let response = sent.response;
-            sent.response = held_open::bind(response, &app.ends, config, session, call.request_id);
-            return Ok(sent);
+            let sent = self.forward(token, payload).await?;
+            return Ok(held_open::bind(sent, &app.ends, config, session, call.request_id));
         };
         let (pool, is_ours) = (&self.worker.pool, |name: &str| app.cookies.is_ours(name));
         let open = || {
@@ -355,10 +352,10 @@ impl Api<'_> {
     /// keeps no refreshed token from the browser.
     async fn finish(
         &self,
-        sent: Result<HttpResponse, Refused>,
+        sent: Result<Reply, Refused>,
         session: &OpenSession,
         next: Option<Refreshed>,
-    ) -> Result<HttpResponse, Refused> {
+    ) -> Result<Reply, Refused> {
         let lines = match next {
             Some(next) => {
                 // The call is done either way: a session that ends here shows at the next one.
@@ -369,9 +366,9 @@ impl Api<'_> {
             None => self.app.sessions.touch(session, self.call).await,
         };
         match sent {
-            Ok(mut response) => {
-                set_cookies(&mut response, lines);
-                Ok(response)
+            Ok(mut reply) => {
+                reply.set_cookies(lines);
+                Ok(reply)
             }
             // Cookies of a session that has just ended are cleared.
             Err((problem, cleared)) => {

@@ -4,15 +4,13 @@
 use std::future::{Future, ready};
 use std::time::Duration;
 
-use actix_web::HttpRequest;
 use actix_web::dev::Payload;
-use actix_web::http::header::CONTENT_LENGTH;
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
 use futures_util::stream::once;
 use tokio::time::timeout;
 
-use crate::edge::{Code, Problem};
+use crate::edge::{Code, Problem, Request};
 use crate::proxy::{Forwarded, ProxyError};
 
 /// The largest body that is kept, bytes, and how long it may take to come.
@@ -32,7 +30,7 @@ enum Kept {
 /// # Errors
 /// Those of `send`; the nonce is wanted and the body is gone, or it did not come.
 pub async fn sent<F>(
-    request: &HttpRequest,
+    request: &Request,
     body: Payload,
     send: impl Fn(Payload) -> F,
 ) -> Result<Forwarded, Problem>
@@ -54,11 +52,11 @@ where
     }
 }
 
-async fn keep(request: &HttpRequest, body: Payload) -> Result<(Payload, Kept), Problem> {
+async fn keep(request: &Request, body: Payload) -> Result<(Payload, Kept), Problem> {
     if matches!(body, Payload::None) {
         return Ok((body, Kept::Nothing));
     }
-    let length = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+    let length = request.fields().text("content-length");
     let length: Option<usize> = length.and_then(|length| length.trim().parse().ok());
     if length.is_none_or(|length| length > MOST_KEPT) {
         return Ok((body, Kept::Gone));

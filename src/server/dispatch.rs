@@ -4,12 +4,11 @@
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 
-use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
-use actix_web::http::ConnectionType;
+use actix_web::HttpResponse;
+use actix_web::dev::Payload;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
-use actix_web::http::uri::Authority;
-use actix_web::{Error, HttpRequest, HttpResponse};
 use futures_util::FutureExt as _;
+use http::uri::Authority;
 
 use super::app::App;
 use super::live::Serving;
@@ -18,52 +17,43 @@ use super::seen::seen;
 use super::worker::Worker;
 use crate::audit::{self, Event};
 use crate::edge::headers::Kind;
-use crate::edge::{Code, ERROR_HEADER, Problem, client_ip, headers};
+use crate::edge::{Code, Problem, Reply, Request, client_ip, headers};
 use crate::endpoints::{Call, Seen, peer, set_cookies, wants_page};
 use crate::guard::Cors;
+use crate::http1::text;
 use crate::telemetry::Refused;
 use crate::traces::Trace;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 /// What a SPA on a sibling host may read of an answer's head.
 const EXPOSED: &str =
     "Cloakroom-Error, X-Request-Id, Retry-After, Content-Disposition, ETag, Link, Location";
 
 /// Answers one request; never fails.
-pub async fn dispatch(worker: &Worker, request: ServiceRequest) -> Result<ServiceResponse, Error> {
-    let (request, body) = request.into_parts();
+pub async fn dispatch(worker: &Worker, request: &Request, body: Payload) -> Reply {
     let id = worker.request_ids.next();
     let id = id.as_str();
     let began = tokio::time::Instant::now();
     let spans = worker.shared.spans.as_ref();
-    let trace = spans.map(|spans| spans.begin(traceparent(&request)));
+    let trace = spans.map(|spans| spans.begin(traceparent(request)));
     let known = (id, trace.as_ref());
-    let mut response = unpanicked(pin!(answer(worker, &request, body, known)), id).await;
-    if let Ok(value) = HeaderValue::from_str(id) {
-        response.headers_mut().insert(X_REQUEST_ID, value);
-    }
-    let status = response.status().as_u16();
-    // A switch of protocols that did not happen: the answer would repeat `Connection: upgrade` and then close unsaid.
-    if request.head().connection_type() == ConnectionType::Upgrade && status != 101 {
-        response.head_mut().set_connection_type(ConnectionType::Close);
-    }
+    let mut reply = unpanicked(pin!(answer(worker, request, body, known)), id).await;
+    reply.set(X_REQUEST_ID, id);
+    let status = reply.status().as_u16();
     worker.shared.metrics.request(status);
     // The path without its query: a query can hold an authorization code. The time is until the head: a body may
     // stream for hours.
     tracing::info!(target: "access", request_id = id, method = %request.method(), path = request.path(), status, ms = milliseconds(began), trace_id = trace.as_ref().and_then(Trace::id));
     if let Some(trace) = trace {
-        let code = response.headers().get(ERROR_HEADER).and_then(|code| code.to_str().ok());
-        trace.end(request.method().as_str(), status, id, code);
+        trace.end(request.method().as_str(), status, id, reply.code());
     }
-    Ok(ServiceResponse::new(request, response))
+    reply
 }
 
 /// The one `traceparent` of a request; of several none counts (W3C Trace Context §3.2.1).
-fn traceparent(request: &HttpRequest) -> Option<&[u8]> {
-    let mut lines = request.headers().get_all(TRACEPARENT);
-    let line = lines.next().map(HeaderValue::as_bytes);
+fn traceparent(request: &Request) -> Option<&[u8]> {
+    let mut lines = request.fields().get_all("traceparent");
+    let line = lines.next();
     line.filter(|_| lines.next().is_none())
 }
 
@@ -72,22 +62,22 @@ fn milliseconds(since: tokio::time::Instant) -> u64 {
 }
 
 /// A panic in a handler is a bug: it costs one answer, never the worker, and says nothing of itself (EL-03).
-async fn unpanicked(answer: impl Future<Output = HttpResponse>, id: &str) -> HttpResponse {
+async fn unpanicked(answer: impl Future<Output = Reply>, id: &str) -> Reply {
     AssertUnwindSafe(answer).catch_unwind().await.unwrap_or_else(|_| {
         tracing::error!(request_id = id, "a handler panicked");
-        Problem::new(Code::Internal).response(id, false)
+        Problem::new(Code::Internal).response(id, false).into()
     })
 }
 
 async fn answer(
     worker: &Worker,
-    request: &HttpRequest,
+    request: &Request,
     body: Payload,
     (id, trace): (&str, Option<&Trace>),
-) -> HttpResponse {
+) -> Reply {
     let serving = worker.live.load();
     let Some(app) = serving.app(host(request), request.path()) else {
-        return foreign_host((worker, &serving), request, id);
+        return foreign_host((worker, &serving), request, id).into();
     };
     let seen = Seen::of(request, &app.csrf_header);
     let call = Call {
@@ -100,26 +90,28 @@ async fn answer(
         now: worker.shared.clock.now(),
         trace,
     };
-    let mut response = match preflight(&call, app) {
-        Some(response) => response,
+    let mut reply = match preflight(&call, app) {
+        Some(response) => response.into(),
         None => match route(&call, app, worker, body).await {
-            Ok(response) => response,
+            Ok(reply) => reply,
             Err((problem, cookies)) => {
                 let problem = problem.with_home(&app.home);
-                refuse(&call, (worker, app), &problem, cookies)
+                refuse(&call, (worker, app), &problem, cookies).into()
             }
         },
     };
-    cors(&call, app, &mut response);
-    // Pages, problems and proxied answers bring their own, stricter set; this fills in what is missing.
-    headers::harden(response.headers_mut(), Kind::Own, app.public.https);
-    response
+    cors(&call, app, &mut reply);
+    // Pages and problems bring a stricter set; this fills in what is missing. Proxied answers have all of theirs.
+    if let Reply::Own(response) = &mut reply {
+        headers::harden(response.headers_mut(), Kind::Own, app.public.https);
+    }
+    reply
 }
 
 /// A `Host` that is not ours: DNS rebinding, or the wrong address in somebody's browser, who then gets a page.
 fn foreign_host(
     (worker, serving): (&Worker, &Serving),
-    request: &HttpRequest,
+    request: &Request,
     id: &str,
 ) -> HttpResponse {
     let code = Code::ForbiddenHost;
@@ -144,8 +136,8 @@ fn foreign_host(
 
 /// The host that the request names. One in the target itself (`GET http://host/ HTTP/1.1`) overrules the field
 /// (RFC 9112 §3.2.2): whoever stands before us may have chosen by it.
-fn host(request: &HttpRequest) -> Option<&str> {
-    let field = || request.headers().get(header::HOST).and_then(|value| value.to_str().ok());
+fn host(request: &Request) -> Option<&str> {
+    let field = || request.fields().text("host");
     request.uri().authority().map(Authority::as_str).or_else(field)
 }
 
@@ -180,7 +172,7 @@ fn refuse(
 
 /// Answers a CORS preflight here; it carries no cookie and reaches no upstream.
 fn preflight(call: &Call<'_>, app: &App) -> Option<HttpResponse> {
-    let text = |name| call.request.headers().get(name).and_then(|value| value.to_str().ok());
+    let text = |name| call.request.fields().text(name);
     if call.facts.method != "OPTIONS" || call.facts.origin.is_empty() {
         return None;
     }
@@ -196,24 +188,21 @@ fn preflight(call: &Call<'_>, app: &App) -> Option<HttpResponse> {
     Some(response)
 }
 
-fn cors(call: &Call<'_>, app: &App, response: &mut HttpResponse) {
-    let headers = response.headers_mut();
-    headers.append(header::VARY, HeaderValue::from_static("Origin"));
-    if let Cors::Allowed { origin } = app.guard.cors(&call.facts)
-        && let Ok(origin) = HeaderValue::from_str(origin)
-    {
-        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-        headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
-        headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED));
+fn cors(call: &Call<'_>, app: &App, reply: &mut Reply) {
+    reply.add(header::VARY, "Origin");
+    if let Cors::Allowed { origin } = app.guard.cors(&call.facts) {
+        reply.set(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        reply.set(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, "true");
+        reply.set(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
     }
 }
 
-fn client(serving: &Serving, request: &HttpRequest) -> std::net::IpAddr {
+fn client(serving: &Serving, request: &Request) -> std::net::IpAddr {
     if serving.trusted_proxies.is_empty() {
         return client_ip::client_ip(peer(request), &[], &[]);
     }
-    let lines = request.headers().get_all(X_FORWARDED_FOR);
-    let forwarded: Vec<&str> = lines.filter_map(|value| value.to_str().ok()).collect();
+    let lines = request.fields().get_all("x-forwarded-for");
+    let forwarded: Vec<&str> = lines.filter_map(text).collect();
     client_ip::client_ip(peer(request), &forwarded, &serving.trusted_proxies)
 }
 
@@ -224,7 +213,8 @@ mod tests {
     // proves: EL-02, EL-03
     #[tokio::test]
     async fn a_panic_costs_one_answer_that_says_nothing_of_it() {
-        let response = unpanicked(async { panic!("secret detail") }, "id-1").await;
+        let reply = unpanicked(async { panic!("secret detail") }, "id-1").await;
+        let Reply::Own(response) = reply else { panic!("not ours") };
         assert_eq!(response.status().as_u16(), 500);
         let body = actix_web::body::to_bytes(response.into_body()).await.ok().unwrap();
         let text = String::from_utf8(body.to_vec()).unwrap();

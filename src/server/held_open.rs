@@ -9,7 +9,7 @@ use actix_web::dev::Payload;
 use crate::audit::{self, Event};
 use crate::clock::{Clock, Timestamp};
 use crate::config::{CloseAt, RouteConfig};
-use crate::proxy::{Tunnel, bind_to_session};
+use crate::proxy::{Forwarded, Tunnel, bind_to_session};
 use crate::session::SessionRecord;
 use crate::store::{DenyList, Ending, Lifetime, SessionKeys};
 use crate::telemetry::Metrics;
@@ -62,15 +62,15 @@ impl Held {
     }
 }
 
-/// Binds the body of `response`, which was asked for with `record`, to its session; `issuer` is the configured one of its provider.
+/// Binds the body of an answer, which was asked for with `record`, to its session; `issuer` is the configured one of its provider.
 pub fn bind(
-    response: HttpResponse,
+    answer: Forwarded,
     ends: &Arc<Ends>,
     config: &RouteConfig,
     session: (&SessionRecord, &str),
     request_id: &str,
-) -> HttpResponse {
-    bind_to_session(response, || {
+) -> Forwarded {
+    let response = bind_to_session(answer.response, answer.is_event_stream, || {
         let held = Held::new(ends, config, session, request_id);
         async move {
             let ending: Ending = held.lifetime().over().await;
@@ -79,7 +79,8 @@ pub fn bind(
             audit::record(&Event::StreamEnded { session, route, cause }, &held.request_id);
             ending
         }
-    })
+    });
+    Forwarded { response, ..answer }
 }
 
 /// Joins the browser's connection and the upstream's until one of them goes or the session ends.

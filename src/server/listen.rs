@@ -6,13 +6,11 @@ use std::os::unix::net::UnixListener;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use actix_web::dev::{Server, ServiceRequest, fn_service};
-use actix_web::{App as ActixApp, HttpServer};
+use actix_server::Server;
 use tokio::task::JoinHandle;
 
 use super::admin;
 use super::app::{App, BuildError, Shared};
-use super::connections::{Busy, Connections};
 use super::control;
 use super::dispatch::dispatch;
 use super::live::{Live, Serving};
@@ -21,7 +19,8 @@ use super::provider_watch::watch_providers;
 use super::reload::Reload;
 use super::shutdown::{GOODBYE, Shutdown, Signals};
 use super::socket::{Socket, SocketError};
-use super::transport::{server_tls, socket_of};
+use super::transport::server_tls;
+use super::wire::{self, Limits, Listeners};
 use super::worker::Worker;
 use crate::clock::Clock;
 use crate::config::{AppConfig, Config, RedisConfig, ServerConfig};
@@ -131,6 +130,12 @@ pub fn start_counted(
     let drain = Drain::default();
     let tls = Arc::new(tls_config()?);
     let (listener, address) = bind(config.server.listen, "server.listen")?;
+    // Before the admin listener, which says that all is ready.
+    let (socket, unix) = match &config.server.unix_socket {
+        Some(path) => Some(Socket::bind(path, OWN_GROUP).map_err(ServeError::Socket)?),
+        None => None,
+    }
+    .unzip();
     let admin = match config.admin.listen {
         Some(listen) => Some(admin::start(
             bind(listen, "admin.listen")?,
@@ -149,11 +154,6 @@ pub fn start_counted(
         }
         None => None,
     };
-    let (socket, unix) = match &config.server.unix_socket {
-        Some(path) => Some(Socket::bind(path, OWN_GROUP).map_err(ServeError::Socket)?),
-        None => None,
-    }
-    .unzip();
     let parts = Parts { live: live.clone(), tls, shared, drain: drain.clone() };
     let key = "server.listen";
     let server = listen((listener, unix), config.server, parts)
@@ -212,7 +212,8 @@ fn listen(
     parts: Parts,
 ) -> std::io::Result<Server> {
     let tls = config.tls.is_some().then(|| server_tls(&parts.live)).transpose()?;
-    let mut server = HttpServer::new(move || {
+    let drain = parts.drain.clone();
+    let handlers = move || {
         let Parts { live, tls, shared, drain } = &parts;
         // Built on the worker's own thread: the pool never leaves it.
         let worker = Rc::new(Worker {
@@ -224,48 +225,23 @@ fn listen(
             link: shared.redis.as_ref().and_then(|redis| redis.worker_link().ok()),
             shared: shared.clone(),
         });
-        ActixApp::new().default_service(fn_service(move |request: ServiceRequest| {
+        move |request, body| {
             let worker = Rc::clone(&worker);
             // Called inside: a future that is taken in is stored twice, and every call's is allocated and moved.
-            async move {
-                let busy = Busy::with(request.request());
-                let response = dispatch(&worker, request).await?;
-                Ok(busy.until_the_end_of(response))
-            }
-        }))
-    });
+            async move { dispatch(&worker, &request, body).await }
+        }
+    };
+    let limits = Limits {
+        head: config.head_timeout,
+        idle: config.keepalive_timeout,
+        write: config.write_timeout,
+    };
+    let forced = config.shutdown_timeout + GOODBYE;
+    let mut server = Server::build().disable_signals().shutdown_timeout(forced.as_secs());
     if let Some(workers) = config.workers {
         server = server.workers(workers);
     }
-    let connections = Connections::watched(config.keepalive_timeout + config.head_timeout);
-    let forced = config.shutdown_timeout + GOODBYE;
-    let server = server
-        // A browser never half-closes: the end of its stream means that it has gone, and its handler is dropped.
-        .h1_allow_half_closed(false)
-        .client_request_timeout(config.head_timeout)
-        .keep_alive(config.keepalive_timeout)
-        .tls_handshake_timeout(config.head_timeout)
-        .on_connect(move |stream, data| {
-            let Some(socket) = socket_of(stream, config.write_timeout) else { return };
-            match connections.opened(&socket) {
-                Some(connection) => {
-                    data.insert(connection);
-                }
-                // Nobody could end it later. Out of descriptors, one connection less is no loss.
-                None => drop(socket.shutdown(std::net::Shutdown::Both)),
-            }
-        })
-        .disable_signals()
-        .shutdown_timeout(forced.as_secs());
-    let server = match unix {
-        Some(unix) => server.listen_uds(unix)?,
-        None => server,
-    };
-    let server = match tls {
-        Some(tls) => server.listen_rustls_0_23(listener, tls)?,
-        None => server.listen(listener)?,
-    };
-    Ok(server.run())
+    wire::serve(server, Listeners { tcp: listener, tls, unix }, limits, &drain, handlers)
 }
 
 fn bind(address: SocketAddr, key: &'static str) -> Result<(TcpListener, SocketAddr), ServeError> {

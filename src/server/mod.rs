@@ -7,7 +7,6 @@ mod app;
 mod bound_call;
 mod build;
 mod by_claims;
-mod connections;
 pub mod control;
 mod descriptors;
 mod dispatch;
@@ -30,6 +29,7 @@ mod step_up;
 mod take;
 mod tokens_of_apis;
 mod transport;
+pub mod wire;
 mod worker;
 
 pub use app::{App, BuildError};

@@ -3,7 +3,7 @@
 
 use actix_web::HttpResponse;
 use actix_web::dev::Payload;
-use actix_web::http::Method;
+use http::Method;
 
 use super::app::App;
 use super::routes::Refused;

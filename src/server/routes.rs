@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use actix_web::HttpResponse;
 use actix_web::dev::Payload;
 use futures_core::future::LocalBoxFuture;
 
 use super::api;
 use super::app::App;
 use super::worker::Worker;
-use crate::edge::{Code, Problem, client_key};
+use crate::edge::{Code, Problem, Reply, client_key};
 use crate::endpoints::{
     Call, backchannel_logout, callback, callback_post, client_jwks, events, logged_out, login,
     logout, logout_continue, own_sessions, refresh, session,
@@ -46,7 +45,7 @@ pub async fn route(
     app: &App,
     worker: &Worker,
     body: Payload,
-) -> Result<HttpResponse, Refused> {
+) -> Result<Reply, Refused> {
     // One reading of the path for all that follows: own endpoints, routes and files decide by the same bytes, which are
     // those that an upstream sees (PX-01).
     let path = NormalPath::parse(call.request.uri().path())
@@ -78,13 +77,16 @@ pub async fn route(
             boxed(events::answer(call, &app.guard, &app.sessions, &app.events, drained)).await
         }
         ("POST", "/refresh") => {
-            return boxed(refresh::answer(call, &app.guard, &app.sessions)).await;
+            let answer = boxed(refresh::answer(call, &app.guard, &app.sessions)).await;
+            return answer.map(Reply::Own);
         }
         ("GET", "/sessions") => {
-            return boxed(own_sessions::list(call, &app.guard, &app.sessions)).await;
+            let answer = boxed(own_sessions::list(call, &app.guard, &app.sessions)).await;
+            return answer.map(Reply::Own);
         }
         ("DELETE", "/sessions") => {
-            return boxed(own_sessions::end(call, &app.guard, &app.sessions)).await;
+            let answer = boxed(own_sessions::end(call, &app.guard, &app.sessions)).await;
+            return answer.map(Reply::Own);
         }
         ("POST", "/logout") => {
             boxed(logout::answer(call, &app.guard, &app.sessions, &app.logout)).await
@@ -102,7 +104,7 @@ pub async fn route(
         }
         _ => return api::answer(call, app, worker, path, body).await,
     };
-    answer.map_err(|problem| (problem, Vec::new()))
+    answer.map(Reply::Own).map_err(|problem| (problem, Vec::new()))
 }
 
 /// The methods of an own endpoint.

@@ -3,11 +3,11 @@
 
 use std::cell::OnceCell;
 
-use actix_web::HttpResponse;
 use tokio::time::Instant;
 
 use super::routes::Refused;
 use crate::audit::{self, Event};
+use crate::edge::Reply;
 use crate::endpoints::Call;
 use crate::proxy::Route;
 use crate::session::SessionRecord;
@@ -43,9 +43,9 @@ impl<'a> Trail<'a> {
     }
 
     /// It ends like this.
-    pub fn end(mut self, answered: &Result<HttpResponse, Refused>) {
+    pub fn end(mut self, answered: &Result<Reply, Refused>) {
         self.outcome = Some(match answered {
-            Ok(response) => (response.status().as_u16(), None),
+            Ok(reply) => (reply.status().as_u16(), None),
             Err((problem, _)) => (problem.status(), Some(problem.code())),
         });
     }

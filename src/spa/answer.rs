@@ -1,16 +1,16 @@
 //! Answers a request by a file: variant, ETag, cache rule, policy, and the index for navigations.
 
-use actix_web::HttpRequest;
 use actix_web::HttpResponse;
-use actix_web::http::Method;
-use actix_web::http::header::{self, HeaderValue};
+use actix_web::http::header;
+use http::Method;
 
 use super::folder::{self, File, Variant};
 use super::{Files, SpaFiles};
+use crate::edge::Request;
 
 impl SpaFiles {
     /// The file at `path`, the index for a navigation inside the SPA, or `None`.
-    pub fn answer(&self, request: &HttpRequest, path: &str) -> Option<HttpResponse> {
+    pub fn answer(&self, request: &Request, path: &str) -> Option<HttpResponse> {
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             return None;
         }
@@ -40,7 +40,7 @@ impl SpaFiles {
         }
     }
 
-    fn send(&self, request: &HttpRequest, file: &File) -> HttpResponse {
+    fn send(&self, request: &Request, file: &File) -> HttpResponse {
         let (variant, encoding) = choose(request, file);
         let cache = match (&self.files, file.immutable) {
             (Files::Relisted(_), _) => "no-store",
@@ -71,11 +71,11 @@ impl SpaFiles {
 }
 
 /// A tab that opens an address, as opposed to a script that fetches one.
-fn is_navigation(request: &HttpRequest) -> bool {
-    let text = |name| request.headers().get(name).map(HeaderValue::as_bytes);
-    match text("sec-fetch-dest") {
+fn is_navigation(request: &Request) -> bool {
+    let fields = request.fields();
+    match fields.get("sec-fetch-dest") {
         Some(dest) => dest == b"document",
-        None => text("accept").is_some_and(|value| value.starts_with(b"text/html")),
+        None => fields.get("accept").is_some_and(|value| value.starts_with(b"text/html")),
     }
 }
 
@@ -84,9 +84,8 @@ fn names_a_file(path: &str) -> bool {
     path.rsplit('/').next().is_some_and(|name| name.contains('.'))
 }
 
-fn choose<'a>(request: &HttpRequest, file: &'a File) -> (&'a Variant, Option<&'static str>) {
-    let accepted = request.headers().get(header::ACCEPT_ENCODING);
-    let accepted = accepted.and_then(|value| value.to_str().ok()).unwrap_or("");
+fn choose<'a>(request: &Request, file: &'a File) -> (&'a Variant, Option<&'static str>) {
+    let accepted = request.fields().text("accept-encoding").unwrap_or("");
     let takes = |name: &str| {
         accepted.split(',').any(|item| {
             let (coding, quality) = item.split_once(';').unwrap_or((item, ""));
@@ -101,9 +100,8 @@ fn choose<'a>(request: &HttpRequest, file: &'a File) -> (&'a Variant, Option<&'s
     }
 }
 
-fn matches_etag(request: &HttpRequest, etag: &str) -> bool {
-    let value = request.headers().get(header::IF_NONE_MATCH);
-    value.and_then(|value| value.to_str().ok()).is_some_and(|list| {
+fn matches_etag(request: &Request, etag: &str) -> bool {
+    request.fields().text("if-none-match").is_some_and(|list| {
         list.split(',')
             .map(str::trim)
             .any(|item| item == "*" || item.strip_prefix("W/").unwrap_or(item) == etag)

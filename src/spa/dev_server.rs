@@ -4,10 +4,10 @@
 
 use std::time::Duration;
 
+use actix_web::HttpResponse;
 use actix_web::dev::Payload;
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::{StatusCode, header};
-use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use http_body_util::combinators::UnsyncBoxBody;
@@ -19,7 +19,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadHalf, WriteHalf};
 use tokio::net::TcpStream;
 
 use crate::config::Upstream;
-use crate::edge::{Code, Problem};
+use crate::edge::{Code, Problem, Request};
 
 type Upload = UnsyncBoxBody<Bytes, std::io::Error>;
 type Tunnel = TokioIo<hyper::upgrade::Upgraded>;
@@ -65,12 +65,12 @@ impl DevServer {
     /// Passes the request for `path` on and gives the dev server's answer, its body still streaming.
     pub async fn answer(
         &self,
-        request: &HttpRequest,
+        request: &Request,
         path: &str,
         body: Payload,
     ) -> Result<HttpResponse, Problem> {
         let unavailable = || Problem::new(Code::DevServerUnavailable);
-        let upgrade = request.headers().contains_key(header::UPGRADE);
+        let upgrade = request.fields().has("upgrade");
         if upgrade && !self.is_from_our_page(request) {
             return Err(Problem::new(Code::CsrfOrigin));
         }
@@ -91,25 +91,19 @@ impl DevServer {
         Ok(download(answer))
     }
 
-    fn is_from_our_page(&self, request: &HttpRequest) -> bool {
-        let origin = request.headers().get(header::ORIGIN);
-        origin.is_some_and(|origin| origin.as_bytes() == self.origin.as_bytes())
+    fn is_from_our_page(&self, request: &Request) -> bool {
+        request.fields().get("origin") == Some(self.origin.as_bytes())
     }
 
-    fn head(
-        &self,
-        request: &HttpRequest,
-        path: &str,
-        body: Upload,
-    ) -> Option<hyper::Request<Upload>> {
+    fn head(&self, request: &Request, path: &str, body: Upload) -> Option<hyper::Request<Upload>> {
         let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
         let mut outgoing = hyper::Request::builder()
             .method(request.method().as_str())
             .uri(format!("{}{path}{query}", self.upstream.prefix))
             .header("host", &self.upstream.authority);
-        for (name, value) in request.headers() {
-            if !NOT_UP.contains(&name.as_str()) {
-                outgoing = outgoing.header(name.as_str(), value.as_bytes());
+        for (name, value) in request.fields().iter() {
+            if !NOT_UP.contains(&name) {
+                outgoing = outgoing.header(name, value);
             }
         }
         outgoing.body(body).ok()

@@ -11,13 +11,13 @@ mod tests;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use actix_web::HttpResponse;
 use actix_web::dev::Payload;
-use actix_web::{HttpRequest, HttpResponse};
 
 use self::dev_server::DevServer;
 use self::folder::File;
 use crate::config::{SpaConfig, SpaSource};
-use crate::edge::Problem;
+use crate::edge::{Problem, Request};
 
 /// Where one SPA comes from.
 #[derive(Debug)]
@@ -70,7 +70,7 @@ impl Spa {
     /// The file at `path` (the request's, in its one form), the index for a navigation inside the SPA, or `None`.
     pub async fn answer(
         &self,
-        request: &HttpRequest,
+        request: &Request,
         path: &str,
         body: Payload,
     ) -> Result<Option<HttpResponse>, Problem> {

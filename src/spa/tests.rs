@@ -4,7 +4,6 @@ use std::fs;
 use std::path::PathBuf;
 
 use actix_web::body::MessageBody as _;
-use actix_web::test::TestRequest;
 use rstest::rstest;
 
 use super::*;
@@ -40,11 +39,7 @@ impl Drop for Folder {
 }
 
 fn get(spa: &SpaFiles, path: &str, headers: &[(&str, &str)]) -> Option<HttpAnswer> {
-    let mut request = TestRequest::get().uri(path);
-    for (name, value) in headers {
-        request = request.insert_header((*name, *value));
-    }
-    let request = request.to_http_request();
+    let request = Request::test("GET", path, headers);
     spa.answer(&request, request.uri().path()).map(HttpAnswer::from)
 }
 

@@ -108,7 +108,7 @@ pub struct RawServer {
     /// Peers whose `X-Forwarded-For` is believed. Nobody is trusted until named.
     #[schemars(extend("x-unit" = "addresses or CIDR blocks"))]
     pub trusted_proxies: Vec<String>,
-    /// Time limit for the head of a browser's first request to arrive; 1s to 60s.
+    /// Time limit for the head of a browser's request to arrive, and for a TLS handshake; 1s to 60s.
     #[schemars(extend("x-unit" = "duration"))]
     pub head_timeout: String,
     /// How long an idle connection from a browser, or from the proxy before us, is kept; 1s to 1h. Keep it longer than

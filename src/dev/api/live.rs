@@ -10,6 +10,8 @@ use bytes::{Buf as _, Bytes, BytesMut};
 use futures_util::{StreamExt as _, stream};
 use serde_json::json;
 
+use crate::edge::Request;
+use crate::http1::{Fields, RequestHead};
 use crate::proxy::Handshake;
 
 use super::caller::Caller;
@@ -41,9 +43,22 @@ pub async fn events(caller: Caller) -> HttpResponse {
         .streaming(counted)
 }
 
+/// The handshake of a request; the dev listeners are ordinary actix-web.
+fn handshake(request: &HttpRequest) -> Option<Handshake> {
+    let fields = request.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+    let is_http10 = request.version() == actix_web::http::Version::HTTP_10;
+    let head = RequestHead {
+        method: request.method().as_str().parse().ok()?,
+        target: request.uri().to_string().into(),
+        version: if is_http10 { http::Version::HTTP_10 } else { http::Version::HTTP_11 },
+        fields: Fields::copied(fields),
+    };
+    Handshake::read(&Request::new(head, None)?)
+}
+
 /// `GET /api/socket`: a WebSocket that says everything back.
 pub async fn socket(request: HttpRequest, _caller: Caller, body: web::Payload) -> HttpResponse {
-    let Some(handshake) = Handshake::read(&request) else {
+    let Some(handshake) = handshake(&request) else {
         return HttpResponse::BadRequest().json(json!({ "error": "no_handshake" }));
     };
     let echo =

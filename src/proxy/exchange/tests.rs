@@ -1,18 +1,10 @@
 //! What an answer's head says about the rest of the call, and a request that met a dead connection before it started.
 
-use std::cell::Cell;
-use std::pin::{Pin, pin};
-use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Waker};
 
-use actix_web::dev::Payload;
-use actix_web::test::TestRequest;
-use bytes::Bytes;
-use futures_util::FutureExt as _;
 use http::Method;
 use rstest::rstest;
-use tokio::io::{AsyncRead as _, AsyncReadExt as _, AsyncWriteExt as _, ReadBuf, duplex};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
 use tokio::net::TcpListener;
 use tokio::task::LocalSet;
 
@@ -81,48 +73,6 @@ async fn a_request_that_never_started_on_a_dead_connection_is_sent_once_on_a_fre
     let (head, status) = LocalSet::new().run_until(async { tokio::join!(upstream, asking) }).await;
     assert!(head.starts_with("POST / "), "{head}");
     assert_eq!(status, 204);
-}
-
-#[tokio::test]
-async fn head_and_body_go_out_together_when_the_server_has_read_both() {
-    LocalSet::new()
-        .run_until(async {
-            let (pool, route) = (pool(), local(80));
-            let (ours, mut theirs) = duplex(1024);
-            let connection =
-                handshake(ours, Purpose::Exchanges).await.expect("nothing is said yet");
-            let terms =
-                Terms { idle: None, over: None, keep: Duration::from_secs(30), endless: false };
-            pool.enter(&route).expect("room").link(connection, terms).release();
-            // As the server does it: what it has read is handed over only after the call was polled for the first time.
-            let is_read = Rc::new(Cell::new(false));
-            let mut rest = Some(Bytes::from_static(b"body"));
-            let reads = Rc::clone(&is_read);
-            let body = futures_util::stream::poll_fn(move |_| {
-                if reads.get() { Poll::Ready(rest.take().map(Ok)) } else { Poll::Pending }
-            });
-            let body: Payload = Payload::Stream { payload: Box::pin(body) };
-            let request = TestRequest::post().insert_header(("content-length", "4"));
-            let upload = Upload::new(&request.to_http_request(), body, 1024).expect("a small one");
-            let head = || {
-                let head = Head::new(&Method::POST, b"/", 64);
-                let mut head = head.map_err(|_| ProxyError::BadRequest("never"))?;
-                head.add_number("content-length", 4);
-                Ok(head)
-            };
-            let mut asking = pin!(send(&pool, &route, upload, head));
-            assert!((&mut asking).now_or_never().is_none());
-            let mut sent = [0; 256];
-            let mut reading = ReadBuf::new(&mut sent);
-            let mut cx = Context::from_waker(Waker::noop());
-            assert!(Pin::new(&mut theirs).poll_read(&mut cx, &mut reading).is_pending());
-            is_read.set(true);
-            assert!((&mut asking).now_or_never().is_none());
-            assert!(Pin::new(&mut theirs).poll_read(&mut cx, &mut reading).is_ready());
-            let sent = String::from_utf8_lossy(reading.filled());
-            assert!(sent.starts_with("POST / ") && sent.ends_with("\r\n\r\nbody"), "{sent}");
-        })
-        .await;
 }
 
 #[tokio::test]

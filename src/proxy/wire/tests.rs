@@ -4,7 +4,6 @@ use std::future::poll_fn;
 use std::task::Waker;
 
 use actix_web::dev::Payload;
-use actix_web::test::TestRequest;
 use http::Method;
 use proptest::prelude::*;
 use rstest::rstest;
@@ -12,6 +11,7 @@ use tokio::io::{AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::task::LocalSet;
 
 use super::*;
+use crate::edge::Request;
 use crate::proxy::head::Head;
 use crate::proxy::upload::Upload;
 
@@ -163,11 +163,9 @@ async fn an_idle_connection_that_says_something_or_ends_is_not_used_again() {
 fn upload(chunks: &[&'static [u8]], announced: Option<usize>) -> Upload {
     let chunks: Vec<_> = chunks.iter().map(|chunk| Ok(Bytes::from_static(chunk))).collect();
     let body: Payload = Payload::Stream { payload: Box::pin(futures_util::stream::iter(chunks)) };
-    let mut request = TestRequest::post();
-    if let Some(length) = announced {
-        request = request.insert_header(("content-length", length));
-    }
-    Upload::new(&request.to_http_request(), body, 1024).unwrap()
+    let length = announced.map(|length| length.to_string());
+    let fields: Vec<_> = length.iter().map(|length| ("content-length", length.as_str())).collect();
+    Upload::new(&Request::test("POST", "/", &fields), body, 1024).unwrap()
 }
 
 #[rstest]
@@ -219,7 +217,7 @@ async fn an_early_answer_is_read_while_the_rest_goes_up() {
                 rest.recv().await.map(|chunk| (Ok(chunk), rest))
             });
             let body: Payload = Payload::Stream { payload: Box::pin(rest) };
-            let post = TestRequest::post().to_http_request();
+            let post = Request::test("POST", "/", &[]);
             let head = Head::new(&Method::POST, b"/", 0).unwrap().finish();
             let upload = Upload::new(&post, body, 1024).unwrap();
             let mut request = Sending::new(&Method::POST, head, upload);

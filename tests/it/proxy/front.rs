@@ -1,17 +1,18 @@
 //! A real server whose every request goes through `forward` with the routes of a test, and a raw client for it.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::dev::{ServerHandle, ServiceRequest, ServiceResponse, fn_service};
-use actix_web::{App, Error, HttpResponse, HttpServer};
+use actix_server::Server;
+use actix_web::dev::{Payload, ServerHandle};
 use cloakroom::config::{
     CloseAt, PublicUrl, Retry, RouteConfig, TokenSource, TokenTarget, Upstream,
 };
-use cloakroom::edge::{Code, Problem};
+use cloakroom::edge::{Code, Problem, Reply, Request};
 use cloakroom::proxy::{Drain, NormalPath, Outgoing, Pool, RouteTable, forward};
 use cloakroom::secret::Secret;
+use cloakroom::server::wire::{self, Limits, Listeners};
 use cloakroom::telemetry::Metrics;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -82,21 +83,21 @@ impl Front {
     /// Any number of workers and routes.
     pub fn with(routes: Vec<RouteConfig>, workers: usize, sibling_spa: bool) -> Self {
         let metrics = Metrics::default();
-        let server = HttpServer::new(move || {
+        let handlers = move || {
             let table = Arc::new(RouteTable::new(routes.clone()));
             // One pool for each worker: it lives and dies on the worker's thread.
             let pool = Pool::new(Arc::new(trusting_nobody()), metrics.clone(), Drain::default());
-            App::new().default_service(fn_service(move |request| {
-                answer(request, Arc::clone(&table), pool.clone(), sibling_spa)
-            }))
-        })
-        .workers(workers)
-        .h1_allow_half_closed(false)
-        .disable_signals()
-        .bind("127.0.0.1:0")
-        .unwrap();
-        let address = server.addrs()[0];
-        let server = server.run();
+            move |request, body| {
+                answer((request, body), Arc::clone(&table), pool.clone(), sibling_spa)
+            }
+        };
+        let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = tcp.local_addr().unwrap();
+        let server = Server::build().workers(workers).disable_signals();
+        let minute = Duration::from_secs(60);
+        let limits = Limits { head: minute, idle: minute, write: minute };
+        let listeners = Listeners { tcp, tls: None, unix: None };
+        let server = wire::serve(server, listeners, limits, &Drain::default(), handlers).unwrap();
         let stop = server.handle();
         Self { address, stop, task: tokio::spawn(server) }
     }
@@ -189,12 +190,11 @@ fn parse(raw: &[u8]) -> Answer {
 }
 
 async fn answer(
-    request: ServiceRequest,
+    (request, body): (Request, Payload),
     table: Arc<RouteTable>,
     pool: Pool,
     sibling_spa: bool,
-) -> Result<ServiceResponse, Error> {
-    let (request, body) = request.into_parts();
+) -> Reply {
     let public = PublicUrl {
         origin: "https://app.example".to_owned(),
         host: "app.example".to_owned(),
@@ -219,11 +219,10 @@ async fn answer(
             is_ours: &|name| name.to_ascii_lowercase().starts_with("__host-http-"),
             sibling_spa,
         };
-        Ok::<HttpResponse, Problem>(forward(&pool, &request, body, outgoing).await?.response)
+        Ok::<Reply, Problem>(forward(&pool, &request, body, outgoing).await?.response)
     }
     .await;
-    let response = result.unwrap_or_else(|problem| problem.response("request-1", false));
-    Ok(ServiceResponse::new(request, response))
+    result.unwrap_or_else(|problem| problem.response("request-1", false).into())
 }
 
 fn trusting_nobody() -> ClientConfig {
