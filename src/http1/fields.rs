@@ -27,19 +27,21 @@ struct Line {
 }
 
 impl Fields {
-    /// Those that `lines` names, whose values are slices of `bytes`, told as begin and end.
-    pub(super) fn of<'a>(
-        bytes: Bytes,
-        lines: impl Iterator<Item = (&'a str, (usize, usize))>,
-    ) -> Self {
-        let mut fields =
-            Self { bytes, names: String::with_capacity(NAMES), lines: SmallVec::new() };
+    /// Those that `lines` names, whose values are slices of what [`Fields::in_bytes`] gives, told as begin and end.
+    pub(super) fn of<'a>(lines: impl Iterator<Item = (&'a str, (usize, usize))>) -> Self {
+        let mut fields = Self { names: String::with_capacity(NAMES), ..Self::default() };
         for (name, value) in lines {
             fields.names.push_str(name);
             fields.note(value);
         }
         fields.names.make_ascii_lowercase();
         fields
+    }
+
+    /// What the values are slices of.
+    pub(super) fn in_bytes(mut self, bytes: Bytes) -> Self {
+        self.bytes = bytes;
+        self
     }
 
     /// From names and values that are no slices of one head.

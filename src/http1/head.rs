@@ -58,9 +58,10 @@ pub fn read_request(buffer: &mut BytesMut) -> Result<Option<RequestHead>, HeadFa
         .map_err(|_| HeadFault::Malformed(httparse::Error::Token))?;
     let target = place(buffer, target.as_bytes());
     let version = version(parsed.version);
-    let places = Places::of(buffer, parsed.headers);
-    let (head, fields) = places.take(buffer, length);
-    Ok(Some(RequestHead { method, target: head.slice(target.0..target.1), version, fields }))
+    let fields = fields(buffer, parsed.headers);
+    let head = buffer.split_to(length).freeze();
+    let target = head.slice(target.0..target.1);
+    Ok(Some(RequestHead { method, target, version, fields: fields.in_bytes(head) }))
 }
 
 /// Takes the head of an answer from the beginning of `buffer`; `None` while it is not complete. Interim answers (1xx) are answers.
@@ -73,9 +74,9 @@ pub fn read_response(buffer: &mut BytesMut) -> Result<Option<ResponseHead>, Head
     let status = http::StatusCode::from_u16(parsed.code.unwrap_or_default())
         .map_err(|_| HeadFault::Malformed(httparse::Error::Status))?;
     let version = version(parsed.version);
-    let places = Places::of(buffer, parsed.headers);
-    let (_, fields) = places.take(buffer, length);
-    Ok(Some(ResponseHead { status, version, fields }))
+    let fields = fields(buffer, parsed.headers);
+    let head = buffer.split_to(length).freeze();
+    Ok(Some(ResponseHead { status, version, fields: fields.in_bytes(head) }))
 }
 
 fn fault(error: httparse::Error) -> HeadFault {
@@ -89,32 +90,9 @@ fn version(minor: Option<u8>) -> http::Version {
     if minor == Some(0) { http::Version::HTTP_10 } else { http::Version::HTTP_11 }
 }
 
-/// Where the fields of a parsed head are in its buffer.
-struct Places(smallvec::SmallVec<[(Place, Place); 24]>);
-
-/// Begin and end.
-type Place = (usize, usize);
-
-impl Places {
-    fn of(buffer: &[u8], headers: &[Header<'_>]) -> Self {
-        let places = headers
-            .iter()
-            .map(|header| (place(buffer, header.name.as_bytes()), place(buffer, header.value)));
-        Self(places.collect())
-    }
-
-    /// Splits the head off.
-    fn take(self, buffer: &mut BytesMut, length: usize) -> (Bytes, Fields) {
-        let head = buffer.split_to(length).freeze();
-        let names = head.clone();
-        let lines = self.0.iter().map(|(name, value)| {
-            let name = names.get(name.0..name.1).unwrap_or_default();
-            // A token: the parser lets nothing else through.
-            (std::str::from_utf8(name).unwrap_or_default(), *value)
-        });
-        let fields = Fields::of(head.clone(), lines);
-        (head, fields)
-    }
+/// The fields of a parsed head, their values still in `buffer`.
+fn fields(buffer: &[u8], headers: &[Header<'_>]) -> Fields {
+    Fields::of(headers.iter().map(|header| (header.name, place(buffer, header.value))))
 }
 
 /// Where `part`, which is a slice of `whole`, begins and ends in it.

@@ -164,13 +164,18 @@ impl Inbox {
         self.0.borrow_mut().reader.take()
     }
 
-    /// Gives large buffers back while nothing happens.
+    /// Between two requests, when nothing of the first is needed any more: its bytes are room again. Large buffers are given back.
     pub fn rest(&self) {
         let mut inner = self.0.borrow_mut();
         inner.filler = None;
-        if inner.buffer.is_empty() && inner.buffer.capacity() > 2 * FEW {
+        if !inner.buffer.is_empty() {
+            return;
+        }
+        if inner.buffer.capacity() > 2 * FEW {
             inner.buffer = BytesMut::new();
         }
+        // Takes no memory, unless somebody still holds a piece of it.
+        inner.buffer.reserve(FEW);
     }
 
     /// Throws away what is here. A body that somebody still reads is broken by that: it must not go on behind the hole.
