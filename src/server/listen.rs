@@ -130,6 +130,12 @@ pub fn start_counted(
     let drain = Drain::default();
     let tls = Arc::new(tls_config()?);
     let (listener, address) = bind(config.server.listen, "server.listen")?;
+    // Before the admin listener, which says that we are ready.
+    let (socket, unix) = match &config.server.unix_socket {
+        Some(path) => Some(Socket::bind(path, OWN_GROUP).map_err(ServeError::Socket)?),
+        None => None,
+    }
+    .unzip();
     let admin = match config.admin.listen {
         Some(listen) => Some(admin::start(
             bind(listen, "admin.listen")?,
@@ -148,11 +154,6 @@ pub fn start_counted(
         }
         None => None,
     };
-    let (socket, unix) = match &config.server.unix_socket {
-        Some(path) => Some(Socket::bind(path, OWN_GROUP).map_err(ServeError::Socket)?),
-        None => None,
-    }
-    .unzip();
     let parts = Parts { live: live.clone(), tls, shared, drain: drain.clone() };
     let key = "server.listen";
     let server = listen((listener, unix), config.server, parts)
