@@ -2,6 +2,9 @@
 
 use bytes::{Bytes, BytesMut};
 
+/// Bytes of all names of an ordinary message; more cost an allocation.
+const NAMES: usize = 320;
+
 /// Header fields.
 #[derive(Clone, Debug, Default)]
 pub struct Fields {
@@ -10,6 +13,8 @@ pub struct Fields {
     /// All names, one after the other.
     names: String,
     lines: Vec<Line>,
+    /// A bit for each name, see [`bit`]: most questions are about names that are not there.
+    seen: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -21,20 +26,21 @@ struct Line {
 }
 
 impl Fields {
-    /// None yet; the values of those that come are slices of `bytes`. Room for so many fields, and bytes of names.
-    pub(super) fn of(bytes: Bytes, fields: usize, names: usize) -> Self {
-        Self { bytes, names: String::with_capacity(names), lines: Vec::with_capacity(fields) }
+    /// Those that `lines` names, whose values are slices of what [`Fields::in_bytes`] gives, told as begin and end.
+    pub(super) fn of<'a>(lines: impl ExactSizeIterator<Item = (&'a str, (usize, usize))>) -> Self {
+        let (names, room) = (String::with_capacity(NAMES), Vec::with_capacity(lines.len()));
+        let mut fields = Self { names, lines: room, ..Self::default() };
+        for (name, value) in lines {
+            fields.names.push_str(name);
+            fields.note(name, value);
+        }
+        fields.names.make_ascii_lowercase();
+        fields
     }
 
-    /// Adds a field, the value of which begins and ends there.
-    pub(super) fn push(&mut self, name: &str, value: (usize, usize)) {
-        self.names.push_str(name);
-        self.note(value);
-    }
-
-    /// All of them are there.
-    pub(super) fn complete(mut self) -> Self {
-        self.names.make_ascii_lowercase();
+    /// What the values are slices of.
+    pub(super) fn in_bytes(mut self, bytes: Bytes) -> Self {
+        self.bytes = bytes;
         self
     }
 
@@ -45,14 +51,15 @@ impl Fields {
             fields.names.push_str(name);
             let start = bytes.len();
             bytes.extend_from_slice(value);
-            fields.note((start, bytes.len()));
+            fields.note(name, (start, bytes.len()));
         }
         fields.names.make_ascii_lowercase();
         fields.bytes = bytes.freeze();
         fields
     }
 
-    fn note(&mut self, (start, end): (usize, usize)) {
+    fn note(&mut self, name: &str, (start, end): (usize, usize)) {
+        self.seen |= bit(name);
         // Heads are bounded far below 4 GiB.
         let place = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
         self.lines.push(Line {
@@ -80,26 +87,18 @@ impl Fields {
 
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> + Clone {
-        let mut at = 0;
+        let (mut rest, mut at) = (self.names.as_str(), 0);
         self.lines.iter().map(move |line| {
-            let start = std::mem::replace(&mut at, line.name_end as usize);
-            let name = self.names.get(start..line.name_end as usize).unwrap_or_default();
+            let length = line.name_end - std::mem::replace(&mut at, line.name_end);
+            let (name, names) = rest.split_at_checked(length as usize).unwrap_or_default();
+            rest = names;
             (name, self.value(*line))
         })
     }
 
-    /// All of them; each value as a slice of the head, which lives on in it.
-    pub fn iter_shared(&self) -> impl Iterator<Item = (&str, Bytes)> {
-        let values = self.lines.iter().map(|line| {
-            let end = (line.value_end as usize).min(self.bytes.len());
-            self.bytes.slice((line.value_start as usize).min(end)..end)
-        });
-        self.iter().map(|(name, _)| name).zip(values)
-    }
-
     /// The value of the first field of this name, given in lower case.
     pub fn get(&self, name: &str) -> Option<&[u8]> {
-        self.iter().find(|(known, _)| *known == name).map(|(_, value)| value)
+        self.get_all(name).next()
     }
 
     /// The same, if it is visible ASCII.
@@ -112,7 +111,15 @@ impl Fields {
         &'a self,
         name: &'b str,
     ) -> impl Iterator<Item = &'a [u8]> + Clone + use<'a, 'b> {
-        self.iter().filter(move |(known, _)| *known == name).map(|(_, value)| value)
+        let lines = if self.seen & bit(name) == 0 { &[] } else { self.lines.as_slice() };
+        let mut at = 0;
+        lines.iter().filter_map(move |line| {
+            let start = std::mem::replace(&mut at, line.name_end) as usize;
+            let end = line.name_end as usize;
+            let is_it = end - start == name.len()
+                && self.names.as_bytes().get(start..end) == Some(name.as_bytes());
+            is_it.then(|| self.value(*line))
+        })
     }
 
     /// Whether there is a field of this name.
@@ -125,6 +132,13 @@ impl Fields {
     }
 }
 
+/// One of 64 bits for a name, the same in whatever case: by its length, its first letter and its last.
+fn bit(name: &str) -> u64 {
+    let letter = |byte: Option<&u8>| byte.map_or(0, |byte| usize::from(byte | 0x20));
+    let bytes = name.as_bytes();
+    1 << ((bytes.len() * 7 + letter(bytes.first()) * 3 + letter(bytes.last())) % 64)
+}
+
 /// A value as text: visible ASCII, blanks and tabs.
 pub fn text(value: &[u8]) -> Option<&str> {
     let is_text = value.iter().all(|byte| matches!(byte, b'\t' | b' '..=b'~'));
@@ -135,13 +149,16 @@ pub fn text(value: &[u8]) -> Option<&str> {
 /// processor does many bytes at a time.
 pub fn is_value(value: &[u8]) -> bool {
     let bad = value.iter().fold(0, |bad, byte| {
-        bad | u8::from(*byte < b' ' && *byte != b'\t') | u8::from(*byte == 0x7f)
+        let (is_control, is_tab) = (u8::from(*byte < b' '), u8::from(*byte == b'\t'));
+        bad | (is_control & (is_tab ^ 1)) | u8::from(*byte == 0x7f)
     });
     bad == 0
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -155,9 +172,33 @@ mod tests {
         assert_eq!(fields.text("x-one"), Some("1"));
         assert_eq!(fields.text("x-raw"), None);
         assert!(fields.has("x-raw") && !fields.has("x-raw2") && !fields.has("X-One"));
-        let shared: Vec<_> =
-            fields.iter_shared().map(|(name, value)| (name, value.len())).collect();
-        assert_eq!(shared, [("accept", 1), ("x-one", 1), ("accept", 1), ("x-raw", 1)]);
+        let all: Vec<_> = fields.iter().map(|(name, value)| (name, value.len())).collect();
+        assert_eq!(all, [("accept", 1), ("x-one", 1), ("accept", 1), ("x-raw", 1)]);
         assert!(Fields::default().is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn a_name_is_found_in_whatever_case_it_came_and_no_other_is(
+            names in proptest::collection::vec("[A-Za-z-]{1,12}", 0..12),
+            other in "[a-z-]{1,12}",
+        ) {
+            let fields = Fields::copied(names.iter().map(|name| (name.as_str(), name.as_bytes())));
+            for name in names.iter().map(|name| name.to_ascii_lowercase()).chain([other]) {
+                let same = |known: &&String| known.eq_ignore_ascii_case(&name);
+                let first = names.iter().find(same).map(String::as_bytes);
+                prop_assert_eq!(fields.get(&name), first);
+                prop_assert_eq!(fields.get_all(&name).count(), names.iter().filter(same).count());
+            }
+        }
+
+        // proves: PX-08
+        #[test]
+        fn a_value_holds_no_control_but_the_tab(value in proptest::collection::vec(any::<u8>(), 0..70)) {
+            let is_bad = |byte: &u8| *byte != b'\t' && (*byte < 0x20 || *byte == 0x7f);
+            prop_assert_eq!(is_value(&value), !value.iter().any(is_bad));
+            let is_text = value.iter().all(|byte| matches!(byte, b'\t' | b' '..=b'~'));
+            prop_assert_eq!(text(&value).is_some(), is_text);
+        }
     }
 }

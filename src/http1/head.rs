@@ -5,7 +5,6 @@ use std::mem::MaybeUninit;
 
 use bytes::{Bytes, BytesMut};
 use httparse::{Header, Status};
-use smallvec::SmallVec;
 
 use super::fields::Fields;
 
@@ -59,9 +58,10 @@ pub fn read_request(buffer: &mut BytesMut) -> Result<Option<RequestHead>, HeadFa
         .map_err(|_| HeadFault::Malformed(httparse::Error::Token))?;
     let target = place(buffer, target.as_bytes());
     let version = version(parsed.version);
-    let places = Places::of(buffer, parsed.headers);
-    let (head, fields) = places.take(buffer, length);
-    Ok(Some(RequestHead { method, target: head.slice(target.0..target.1), version, fields }))
+    let fields = fields(buffer, parsed.headers);
+    let head = buffer.split_to(length).freeze();
+    let target = head.slice(target.0..target.1);
+    Ok(Some(RequestHead { method, target, version, fields: fields.in_bytes(head) }))
 }
 
 /// Takes the head of an answer from the beginning of `buffer`; `None` while it is not complete. Interim answers (1xx) are answers.
@@ -74,9 +74,9 @@ pub fn read_response(buffer: &mut BytesMut) -> Result<Option<ResponseHead>, Head
     let status = http::StatusCode::from_u16(parsed.code.unwrap_or_default())
         .map_err(|_| HeadFault::Malformed(httparse::Error::Status))?;
     let version = version(parsed.version);
-    let places = Places::of(buffer, parsed.headers);
-    let (_, fields) = places.take(buffer, length);
-    Ok(Some(ResponseHead { status, version, fields }))
+    let fields = fields(buffer, parsed.headers);
+    let head = buffer.split_to(length).freeze();
+    Ok(Some(ResponseHead { status, version, fields: fields.in_bytes(head) }))
 }
 
 fn fault(error: httparse::Error) -> HeadFault {
@@ -93,38 +93,9 @@ fn version(minor: Option<u8>) -> http::Version {
 /// Begin and end in a buffer.
 type Place = (usize, usize);
 
-/// Fields of an ordinary head; more cost an allocation.
-const ORDINARY: usize = 24;
-
-/// Where the names and values of a parsed head are in its buffer.
-struct Places {
-    all: SmallVec<[(Place, Place); ORDINARY]>,
-    /// Bytes of all names.
-    names: usize,
-}
-
-impl Places {
-    fn of(buffer: &[u8], headers: &[Header<'_>]) -> Self {
-        let mut places = Self { all: SmallVec::new(), names: 0 };
-        for header in headers {
-            let name = place(buffer, header.name.as_bytes());
-            places.names += header.name.len();
-            places.all.push((name, place(buffer, header.value)));
-        }
-        places
-    }
-
-    /// Splits the head off.
-    fn take(self, buffer: &mut BytesMut, length: usize) -> (Bytes, Fields) {
-        let head = buffer.split_to(length).freeze();
-        let mut fields = Fields::of(head.clone(), self.all.len(), self.names);
-        for (name, value) in &self.all {
-            let name = head.get(name.0..name.1).unwrap_or_default();
-            // A token: the parser lets nothing else through.
-            fields.push(std::str::from_utf8(name).unwrap_or_default(), *value);
-        }
-        (head, fields.complete())
-    }
+/// The fields of a parsed head, their values still in `buffer`.
+fn fields(buffer: &[u8], headers: &[Header<'_>]) -> Fields {
+    Fields::of(headers.iter().map(|header| (header.name, place(buffer, header.value))))
 }
 
 /// Where `part`, which is a slice of `whole`, begins and ends in it.

@@ -31,6 +31,41 @@ pub fn is_hop_by_hop(name: &str) -> bool {
     ) || name.starts_with("proxy-")
 }
 
+/// What almost every request brings, and what passes: known at a glance, so that only the rest is looked at closely.
+pub fn is_ordinary_upstream(name: &str) -> bool {
+    matches!(
+        name,
+        "accept"
+            | "accept-encoding"
+            | "accept-language"
+            | "cache-control"
+            | "content-type"
+            | "dnt"
+            | "if-none-match"
+            | "pragma"
+            | "priority"
+            | "range"
+            | "sec-ch-ua"
+            | "sec-ch-ua-mobile"
+            | "sec-ch-ua-platform"
+            | "user-agent"
+    )
+}
+
+/// The same of answers.
+pub fn is_ordinary_downstream(name: &str) -> bool {
+    matches!(
+        name,
+        "cache-control"
+            | "content-encoding"
+            | "content-type"
+            | "date"
+            | "etag"
+            | "last-modified"
+            | "vary"
+    )
+}
+
 /// The field names that `Connection` lines list, lower case; `None` when there are too many.
 pub fn connection_options<'a>(lines: impl Iterator<Item = &'a [u8]>) -> Option<Vec<String>> {
     let mut options = Vec::new();
@@ -56,7 +91,7 @@ pub fn is_event_stream(content_type: &[u8]) -> bool {
 /// Fields by which a request asks to be taken for one with another method.
 pub fn names_a_method(name: &str) -> bool {
     const NAMES: [&str; 3] = ["x-http-method-override", "x-http-method", "x-method-override"];
-    NAMES.iter().any(|known| spells(name, known))
+    name.starts_with('x') && NAMES.iter().any(|known| spells(name, known))
 }
 
 /// Whether some server would take `name` for `known`, which has dashes: other marks may stand for them.
@@ -246,6 +281,41 @@ mod tests {
         name: &str,
     ) {
         assert!(!stops_upstream(name) && !is_hop_by_hop(name));
+    }
+
+    #[rstest]
+    fn what_is_ordinary_is_nothing_that_stops(
+        #[values(
+            "accept",
+            "accept-encoding",
+            "accept-language",
+            "cache-control",
+            "content-type",
+            "dnt",
+            "if-none-match",
+            "pragma",
+            "priority",
+            "range",
+            "sec-ch-ua",
+            "sec-ch-ua-mobile",
+            "sec-ch-ua-platform",
+            "user-agent",
+            "content-encoding",
+            "date",
+            "etag",
+            "last-modified",
+            "vary",
+            "authorization",
+            "cookie",
+            "host",
+            "set-cookie",
+            "connection",
+            "x-request-id"
+        )]
+        name: &str,
+    ) {
+        assert!(!is_ordinary_upstream(name) || !(stops_upstream(name) || is_hop_by_hop(name)));
+        assert!(!is_ordinary_downstream(name) || !(stops_downstream(name) || is_hop_by_hop(name)));
     }
 
     // proves: PX-11

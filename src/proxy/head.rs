@@ -71,31 +71,33 @@ impl Head {
         self.join(name, &[value])
     }
 
-    /// Adds a field as it stands in the head of a request. Its reader has let nothing through that would end a line.
+    /// Adds a field as it stands in the head of a request, or in our configuration: its reader has let nothing through that would end
+    /// a line. Or one that we have written ourselves.
     pub fn pass(&mut self, name: &str, value: &[u8]) {
+        self.pass_joined(name, &[value]);
+    }
+
+    /// The same, in pieces.
+    pub fn pass_joined(&mut self, name: &str, pieces: &[&[u8]]) {
         self.begin(name);
-        self.bytes.put_slice(value);
+        for piece in pieces {
+            self.bytes.put_slice(piece);
+        }
         self.bytes.put_slice(b"\r\n");
     }
 
     /// Adds a field whose value is in pieces.
     pub fn join(&mut self, name: &str, pieces: &[&[u8]]) -> Result<(), NoValue> {
-        self.begin(name);
-        for piece in pieces {
-            if !is_value(piece) {
-                return Err(NoValue);
-            }
-            self.bytes.put_slice(piece);
+        if !pieces.iter().all(|piece| is_value(piece)) {
+            return Err(NoValue);
         }
-        self.bytes.put_slice(b"\r\n");
+        self.pass_joined(name, pieces);
         Ok(())
     }
 
-    /// Adds a field that we have written ourselves.
+    /// Adds a field that stands in this program.
     pub fn add_own(&mut self, name: &'static str, value: &'static str) {
-        self.begin(name);
-        self.bytes.put_slice(value.as_bytes());
-        self.bytes.put_slice(b"\r\n");
+        self.pass(name, value.as_bytes());
     }
 
     /// Adds a field with a number.

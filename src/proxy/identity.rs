@@ -11,10 +11,8 @@ use super::head::{Address, Head, NoValue};
 const NO_TEXT: ProxyError = ProxyError::BadRequest("a field of ours is no text");
 
 /// Names the upstream's host, whatever the browser called ours.
-pub fn host(head: &mut Head, outgoing: &Outgoing<'_>) -> Result<(), ProxyError> {
-    let authority = outgoing.route.upstream().authority.as_bytes();
-    let added = head.add("host", authority);
-    added.map_err(|NoValue| ProxyError::Invalid("the upstream's host is no host"))
+pub fn host(head: &mut Head, outgoing: &Outgoing<'_>) {
+    head.pass("host", outgoing.route.upstream().authority.as_bytes());
 }
 
 /// Adds the other fields; `version` is that of the message received, which `Via` reports (RFC 9110 §7.6.3).
@@ -29,11 +27,11 @@ fn add(head: &mut Head, outgoing: &Outgoing<'_>, version: Version) -> Result<(),
     let is_v6 = outgoing.client_ip.is_ipv6();
     head.add_own("via", via(version));
     let forwarded = forwarded(client.bytes(), is_v6, public.host.as_bytes(), scheme);
-    head.join("forwarded", &forwarded)?;
-    head.add("x-forwarded-for", client.bytes())?;
-    head.add("x-forwarded-host", public.host.as_bytes())?;
+    head.pass_joined("forwarded", &forwarded);
+    head.pass("x-forwarded-for", client.bytes());
+    head.pass("x-forwarded-host", public.host.as_bytes());
     head.add_own("x-forwarded-proto", scheme);
-    head.add("x-request-id", outgoing.request_id.as_bytes())?;
+    head.pass("x-request-id", outgoing.request_id.as_bytes());
     for (name, value) in outgoing.told {
         head.add(name, value.as_bytes())?;
     }

@@ -64,7 +64,7 @@ pub fn head(
     };
     let token_length = token.map_or(0, |token| token.expose().len());
     let mut head = begin(request, outgoing, MOST_FIELDS + token_length)?;
-    identity::host(&mut head, outgoing)?;
+    identity::host(&mut head, outgoing);
     pass_fields(request, outgoing, &mut head)?;
     forward_cookies(request, outgoing, &mut head)?;
     identity::set(&mut head, outgoing, request.version())?;
@@ -105,8 +105,8 @@ fn pass_fields(
     let named = fields::connection_options(request.fields().get_all("connection"))
         .ok_or(ProxyError::BadRequest("too many connection options"))?;
     for (name, value) in request.fields().iter() {
-        if fields::is_hop_by_hop(name)
-            || fields::stops_upstream(name)
+        let is_ordinary = fields::is_ordinary_upstream(name);
+        if !is_ordinary && (fields::is_hop_by_hop(name) || fields::stops_upstream(name))
             || name == outgoing.csrf_header
             || !outgoing.route.forwards(name)
             || named.iter().any(|option| option == name)

@@ -100,8 +100,8 @@ impl<'a> Said<'a> {
         let named = fields::connection_options(self.fields.get_all("connection"))
             .ok_or(ProxyError::Invalid("the upstream names too many connection options"))?;
         for (name, value) in self.fields.iter() {
-            if fields::is_hop_by_hop(name)
-                || fields::stops_downstream(name)
+            let is_ordinary = fields::is_ordinary_downstream(name);
+            if !is_ordinary && (fields::is_hop_by_hop(name) || fields::stops_downstream(name))
                 || matches!(name, "location" | "content-location")
                 || name == "content-disposition" && has_disposition
                 || route.drops(name)

@@ -34,7 +34,7 @@ pub enum UploadFault {
     Incomplete,
 }
 
-/// What [`super::exchange`] sees of an upload that hyper has taken over.
+/// What [`super::exchange`] sees of an upload that is being sent.
 #[derive(Debug)]
 pub struct Watch {
     moved: Cell<Instant>,

@@ -130,7 +130,7 @@ pub fn start_counted(
     let drain = Drain::default();
     let tls = Arc::new(tls_config()?);
     let (listener, address) = bind(config.server.listen, "server.listen")?;
-    // Before the admin listener, which says that all is ready.
+    // Before the admin listener, which says that we are ready.
     let (socket, unix) = match &config.server.unix_socket {
         Some(path) => Some(Socket::bind(path, OWN_GROUP).map_err(ServeError::Socket)?),
         None => None,

@@ -163,10 +163,13 @@ where
         let payload = payload(&self.inbox, framing);
         if terms.expects_continue {
             self.outbox.buffer().extend_from_slice(CONTINUE);
-        } else if self.inbox.lacks_body() {
-            // Whoever sends head and body one after the other has often sent both by now: so the handler finds them together. What
-            // this brings, or that nobody is there any more, is seen again.
-            let _ = self.inbox.poll_fill(&mut self.io, MOST_AHEAD, cx);
+        } else {
+            // Whoever sends head and body has often sent both by now: so the handler finds them together. What this brings, or that
+            // nobody is there any more, is seen again.
+            while self.inbox.lacks_body()
+                && self.inbox.poll_fill(&mut self.io, MOST_AHEAD, cx).is_ready()
+                && !self.inbox.is_ended()
+            {}
         }
         Ok(Next::Asked(Box::pin((self.wire.handler)(request, payload)), terms))
     }

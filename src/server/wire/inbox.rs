@@ -20,8 +20,10 @@ pub(super) const MOST_AHEAD: usize = 64 * 1024;
 /// Bytes asked for at a time: few, so that idle connections are small, and more while all of them come.
 const FEW: usize = 8 * 1024;
 const MANY: usize = 64 * 1024;
-/// Less room than this is not worth a call.
+/// Less room than this is not worth a call; so much is left free, too, or a read that fills all room would be followed by one for nothing.
 const LEAST: usize = 1024;
+/// A request up to this is read in one call, if the one before was as large.
+const USUAL: usize = 24 * 1024;
 
 /// What reading brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +43,8 @@ struct Inner {
     looked_at: usize,
     /// Bytes to ask for next.
     step: usize,
+    /// Bytes read since the last request was over.
+    passed: usize,
     /// What is still to come of the body.
     body: Decoder,
     /// The body cannot be read.
@@ -62,6 +66,7 @@ impl Default for Inner {
             buffer: BytesMut::new(),
             looked_at: 0,
             step: FEW,
+            passed: 0,
             body: Decoder::Length(0),
             is_broken: false,
             message: 0,
@@ -92,6 +97,7 @@ impl Inbox {
         let room = inner.make_room();
         let count = ready!(pin!(io.read_buf(&mut inner.buffer)).poll(cx)).unwrap_or(0);
         inner.step = if count < room { FEW } else { MANY };
+        inner.passed = inner.passed.saturating_add(count);
         inner.is_ended = count == 0;
         Poll::Ready(if count == 0 { Filled::End } else { Filled::Bytes })
     }
@@ -117,6 +123,11 @@ impl Inbox {
         if length >= MOST_HEAD { Err(Refusal::TooLarge) } else { Ok(None) }
     }
 
+    /// Whether no more will come.
+    pub fn is_ended(&self) -> bool {
+        self.0.borrow().is_ended
+    }
+
     /// Whether bytes are here.
     pub fn is_empty(&self) -> bool {
         self.0.borrow().buffer.is_empty()
@@ -136,10 +147,14 @@ impl Inbox {
         inner.message
     }
 
-    /// Whether a body is to come of which nothing is here yet.
+    /// Whether more of the body is worth waiting for before the handler begins: nothing of it is here yet, or little is missing.
     pub fn lacks_body(&self) -> bool {
         let inner = self.0.borrow();
-        !inner.body.is_over() && inner.buffer.is_empty()
+        let here = inner.buffer.len();
+        match inner.body {
+            Decoder::Length(left) => here < MOST_AHEAD && left > here as u64,
+            body => !body.is_over() && here == 0,
+        }
     }
 
     /// Whether all of the body was taken. One that nobody wants is taken as far as it is here.
@@ -164,13 +179,20 @@ impl Inbox {
         self.0.borrow_mut().reader.take()
     }
 
-    /// Gives large buffers back while nothing happens.
+    /// Between two requests, when nothing of the first is needed any more: its bytes are room again. Large buffers are given back.
     pub fn rest(&self) {
         let mut inner = self.0.borrow_mut();
         inner.filler = None;
-        if inner.buffer.is_empty() && inner.buffer.capacity() > 2 * FEW {
+        if !inner.buffer.is_empty() {
+            return;
+        }
+        let usual = (inner.passed + LEAST).clamp(FEW, USUAL);
+        (inner.passed, inner.step) = (0, usual);
+        if inner.buffer.capacity() > USUAL + LEAST {
             inner.buffer = BytesMut::new();
         }
+        // Takes no memory, unless somebody still holds a piece of it.
+        inner.buffer.reserve(usual);
     }
 
     /// Throws away what is here. A body that somebody still reads is broken by that: it must not go on behind the hole.
@@ -245,8 +267,15 @@ impl Drop for Incoming {
 impl Inner {
     /// Room for the next read, bytes.
     fn make_room(&mut self) -> usize {
-        if self.buffer.capacity() - self.buffer.len() < LEAST {
-            self.buffer.reserve(self.step);
+        let here = self.buffer.len();
+        if self.buffer.capacity() - here < LEAST {
+            let wanted = match self.body {
+                Decoder::Length(left) if left > here as u64 => {
+                    usize::try_from(left).unwrap_or(MANY).saturating_sub(here).min(MANY) + LEAST
+                }
+                _ => self.step,
+            };
+            self.buffer.reserve(wanted);
         }
         self.buffer.capacity() - self.buffer.len()
     }
