@@ -3,10 +3,12 @@
 
 mod cookies;
 mod edges;
+mod messages;
 mod paths;
 
 pub use cookies::{chunk_joining, cookie_opening};
 pub use edges::forwarded_headers;
+pub use messages::messages;
 pub use paths::{return_target, route_matching};
 
 /// A target: its name, its check, and inputs worth mutating.
@@ -17,12 +19,13 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 5] = [
+pub const TARGETS: [Target; 6] = [
     Target { name: "cookie_opening", run: cookie_opening, seeds: cookies::jars },
     Target { name: "chunk_joining", run: chunk_joining, seeds: cookies::orders },
     Target { name: "return_target", run: return_target, seeds: paths::return_targets },
     Target { name: "route_matching", run: route_matching, seeds: paths::paths },
     Target { name: "forwarded_headers", run: forwarded_headers, seeds: edges::chains },
+    Target { name: "messages", run: messages, seeds: messages::wires },
 ];
 
 /// Input lines as text: what the HTTP parser lets through of a header value.

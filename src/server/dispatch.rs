@@ -202,7 +202,8 @@ fn client(serving: &Serving, request: &Request) -> std::net::IpAddr {
         return client_ip::client_ip(peer(request), &[], &[]);
     }
     let lines = request.fields().get_all("x-forwarded-for");
-    let forwarded: Vec<&str> = lines.filter_map(text).collect();
+    // A line that is no text names nobody, and nobody before it counts.
+    let forwarded: Vec<&str> = lines.map(|line| text(line).unwrap_or_default()).collect();
     client_ip::client_ip(peer(request), &forwarded, &serving.trusted_proxies)
 }
 

@@ -60,9 +60,10 @@ impl Shutdown {
     }
 
     async fn connections(&self) {
-        self.drain.advance(Phase::Draining);
+        // In this order: whoever connected in between would be told to go before it could ask.
         let stopped = self.handle.stop(true);
         tokio::pin!(stopped);
+        self.drain.advance(Phase::Draining);
         tokio::select! {
             () = &mut stopped => return,
             () = self.only_streams_are_left() => {}

@@ -139,7 +139,7 @@ where
             return Poll::Ready(Next::Over);
         }
         ready!(self.alarm.poll_at(self.due, cx));
-        Poll::Ready(if self.inbox.is_empty() { Next::Over } else { Next::Refused(Refusal::Late) })
+        Poll::Ready(if self.inbox.is_blank() { Next::Over } else { Next::Refused(Refusal::Late) })
     }
 
     fn head_begins(&mut self) {
@@ -152,7 +152,7 @@ where
     /// Begins to wait for a request after another.
     fn rest(&mut self) {
         self.inbox.rest();
-        self.has_begun = !self.inbox.is_empty();
+        self.has_begun = !self.inbox.is_blank();
         let limits = self.wire.limits;
         self.due = Instant::now() + if self.has_begun { limits.head } else { limits.idle };
     }
@@ -242,7 +242,8 @@ where
         poll_fn(|cx| {
             let shut = Pin::new(&mut self.io).poll_shutdown(cx);
             loop {
-                match self.inbox.poll_fill(&mut self.io, MOST_AHEAD, cx) {
+                // Whatever is here: it is thrown away.
+                match self.inbox.poll_fill(&mut self.io, usize::MAX, cx) {
                     Poll::Ready(Filled::Bytes) => self.inbox.discard(),
                     Poll::Ready(Filled::End) => return Poll::Ready(()),
                     Poll::Pending => break,

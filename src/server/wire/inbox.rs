@@ -123,6 +123,11 @@ impl Inbox {
         if length >= MOST_HEAD { Err(Refusal::TooLarge) } else { Ok(None) }
     }
 
+    /// Whether nothing of a request is here: old clients send an empty line behind a body (RFC 9112 §2.2).
+    pub fn is_blank(&self) -> bool {
+        self.0.borrow().buffer.iter().all(|byte| matches!(byte, b'\r' | b'\n'))
+    }
+
     /// Whether no more will come.
     pub fn is_ended(&self) -> bool {
         self.0.borrow().is_ended
@@ -186,13 +191,17 @@ impl Inbox {
         if !inner.buffer.is_empty() {
             return;
         }
-        let usual = (inner.passed + LEAST).clamp(FEW, USUAL);
+        let usual = (inner.passed + LEAST).max(FEW);
         (inner.passed, inner.step) = (0, usual);
-        if inner.buffer.capacity() > USUAL + LEAST {
+        // By what has passed: what a buffer can hold it does not say while a part of it is given away.
+        let was_large = inner.step > USUAL || inner.buffer.capacity() > USUAL + LEAST;
+        if was_large {
             inner.buffer = BytesMut::new();
+            inner.step = FEW;
         }
-        // Takes no memory, unless somebody still holds a piece of it.
-        inner.buffer.reserve(usual);
+        let room = inner.step;
+        // Takes no memory, unless the buffer is new or somebody still holds a piece of it.
+        inner.buffer.reserve(room);
     }
 
     /// Throws away what is here. A body that somebody still reads is broken by that: it must not go on behind the hole.

@@ -40,7 +40,8 @@ impl Outbox {
 
     /// Whether it has to be written before more is put in.
     pub fn is_full(&self) -> bool {
-        !self.large.is_empty() || self.before.len() >= FULL
+        // What ends a large chunk is as much in the way as the chunk.
+        !self.large.is_empty() || !self.after.is_empty() || self.before.len() >= FULL
     }
 
     /// Bytes of a body as they are.

@@ -45,7 +45,9 @@ where
         let after = match plan.persistence {
             Persistence::KeepAlive => After::Next,
             Persistence::Close if !is_read || !self.inbox.is_empty() => After::Linger,
-            Persistence::Close | Persistence::Upgrade => After::Close,
+            // What the client says meanwhile must not take the last words from it.
+            Persistence::Upgrade => After::Linger,
+            Persistence::Close => After::Close,
         };
         if terms.is_head || matches!(plan.framing, Framing::None | Framing::Length(0)) {
             drop(body);
@@ -99,7 +101,7 @@ where
                 (Poll::Ready(Ok(())) | Poll::Pending, _) => {}
             }
             if ready!(self.poll_news(cx)) == News::Gone {
-                return Poll::Ready(After::Cut);
+                return Poll::Ready(self.cut_off(*framing));
             }
         }
     }

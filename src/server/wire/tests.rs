@@ -12,7 +12,7 @@ use std::time::Duration;
 use actix_web::HttpResponse;
 use actix_web::body::{BodyStream, BoxBody, SizedStream};
 use actix_web::dev::Payload;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt as _, stream};
 use rstest::rstest;
 use tokio::io::{AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, DuplexStream, duplex};
@@ -25,6 +25,7 @@ use super::closing::Closing;
 use super::connection::{Connection, Wire};
 use super::outbox::Outbox;
 use crate::edge::{Reply, Request};
+use crate::http1::{self, Decoder};
 
 const LIMITS: Limits = Limits {
     head: Duration::from_secs(10),
@@ -665,6 +666,55 @@ fn what_is_written_arrives_in_order_however_little_is_taken(
         expected.extend_from_slice(&parts.concat());
     }
     assert!(io.taken == expected);
+}
+
+#[test]
+fn however_much_comes_behind_a_refusal_is_read_or_the_answer_would_be_lost() {
+    with(async |mut client| {
+        client.io.write_all(b"nonsense\r\n\r\n").await.unwrap();
+        client.io.write_all(&vec![b'x'; 1024 * 1024]).await.unwrap();
+        client.io.shutdown().await.unwrap();
+        let mut answer = Vec::new();
+        client.io.read_to_end(&mut answer).await.unwrap();
+        assert!(answer.starts_with(b"HTTP/1.1 400 "), "{}", String::from_utf8_lossy(&answer));
+    });
+}
+
+/// Between two calls of the connection the body may have more at any time.
+#[test]
+fn a_chunk_goes_in_only_behind_the_end_of_the_one_before() {
+    let large = Bytes::from(vec![b'x'; 9_000]);
+    for most in 1..12_000_usize {
+        if most > 60 && !(8_990..9_020).contains(&most) && most % 1_009 != 0 {
+            continue;
+        }
+        let mut io = Slow { taken: Vec::new(), most, waits: false };
+        let mut outbox = Outbox::default();
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut chunks = vec![&b"end"[..], &large, b"hello", &large].into_iter().rev();
+        let mut is_whole = false;
+        loop {
+            while !is_whole && !outbox.is_full() {
+                match chunks.next() {
+                    Some(chunk) => outbox.put_chunk(Bytes::copy_from_slice(chunk)),
+                    None => {
+                        outbox.put_last_chunk();
+                        is_whole = true;
+                    }
+                }
+            }
+            if outbox.poll_write(&mut io, &mut cx).is_ready() && is_whole {
+                break;
+            }
+        }
+        let (mut decoder, mut taken) = (Decoder::CHUNKED, BytesMut::from(&io.taken[..]));
+        let mut body = Vec::new();
+        while let http1::Piece::Data(piece) = decoder.take(&mut taken).unwrap() {
+            body.extend_from_slice(&piece);
+        }
+        assert!(decoder.is_over() && taken.is_empty(), "{most}");
+        assert!(body == [&large[..], b"hello", &large, b"end"].concat(), "{most}");
+    }
 }
 
 #[test]
