@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use super::choices::Otherwise;
 use super::raw::{RawRoute, RawUpstreamBy};
 use super::report::{At, Wrong, every, unique, wrong};
+use super::routes::each_once;
 use super::trust::further_upstream;
 use super::types::{RouteConfig, Upstream};
 use super::words::{parse_claim_field, parse_scope};
@@ -90,7 +91,7 @@ pub(super) fn rules(
     Some(ClaimRules {
         scopes: scopes?,
         claims: claims?,
-        fields: fields.into_iter().collect::<Option<_>>()?,
+        fields: each_once(&fields_at, fields.into_iter().collect::<Option<_>>()?)?,
         by_claim: by_claim?,
     })
 }

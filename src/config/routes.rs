@@ -165,7 +165,20 @@ fn set_fields(at: &At<'_>, raw: &Pairs) -> Option<Vec<(String, String)>> {
             Some((name?, value?))
         })
         .collect();
-    fields.into_iter().collect()
+    each_once(at, fields.into_iter().collect::<Option<_>>()?)
+}
+
+/// Fields whose names differ: two spellings of one would be two lines, and which of them counts is anybody's guess.
+pub(super) fn each_once(
+    at: &At<'_>,
+    fields: Vec<(String, String)>,
+) -> Option<Vec<(String, String)>> {
+    let mut names: Vec<&str> = fields.iter().map(|(name, _)| name.as_str()).collect();
+    names.sort_unstable();
+    if names.windows(2).any(|two| matches!(two, [a, b] if a == b)) {
+        return at.fail("names a field twice, in two spellings", "keep one of them");
+    }
+    Some(fields)
 }
 
 /// A WebSocket's handshake is a GET, and it needs a session, always.

@@ -591,6 +591,23 @@ fn a_websocket_route_needs_a_session_and_the_method_of_its_handshake() {
 }
 
 #[test]
+fn a_field_that_is_set_in_two_spellings_is_refused() {
+    let set = [("routes.0.path", "/api"), ("routes.0.upstream", "http://orders:8080")];
+    for (key, first, second) in [
+        ("set_response_headers", ("Cache-Control", "private"), ("cache-control", "public")),
+        ("claim_headers", ("X-Region", "region"), ("x-region", "sub")),
+    ] {
+        let keys = [first.0, second.0].map(|name| format!("routes.0.{key}.{name}"));
+        let [one, two] = &keys;
+        let more = [(one.as_str(), first.1), (two.as_str(), second.1)];
+        assert!(problems(LEAST, &[], &[&set[..], &more[..1]].concat()).is_empty());
+        let found = problems(LEAST, &[], &[&set[..], &more].concat());
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].contains("in two spellings"), "{found:?}");
+    }
+}
+
+#[test]
 fn two_routes_on_one_path_are_refused_and_own_endpoints_follow_the_base_path() {
     let mut set = vec![
         ("routes.0.path", "/api"),

@@ -92,7 +92,9 @@ impl Passed {
     /// Writes all field lines.
     pub fn write(&self, out: &mut BytesMut) {
         out.put_slice(&self.lines);
-        out.put_slice(&self.caching);
+        // Whoever decides it has done so. An answer to a cookie that says nothing may be stored by anybody (PX-12).
+        let silent = b"cache-control: no-store\r\n";
+        out.put_slice(if self.caching.is_empty() { silent } else { &self.caching });
     }
 }
 

@@ -3,8 +3,9 @@
 
 use bytes::{Buf as _, Bytes, BytesMut};
 
-/// The longest line with a chunk's size and extensions, and all trailers together, bytes.
+/// The longest line with a chunk's size and extensions, all extensions of a body, and all trailers together, bytes.
 const MOST_SIZE_LINE: usize = 4 * 1024;
+const MOST_EXTENSIONS: usize = 16 * 1024;
 const MOST_TRAILERS: usize = 16 * 1024;
 
 /// What a body is framed by, and how far it has been read.
@@ -12,7 +13,8 @@ const MOST_TRAILERS: usize = 16 * 1024;
 pub enum Decoder {
     /// So many bytes are still to come. Zero: the message is over.
     Length(u64),
-    Chunked(Chunk),
+    /// With the bytes of extensions that have passed.
+    Chunked(Chunk, usize),
     /// Until the connection ends.
     UntilClose,
 }
@@ -57,11 +59,11 @@ pub enum BodyFault {
 
 impl Decoder {
     /// A body in chunks, from its beginning.
-    pub const CHUNKED: Self = Self::Chunked(Chunk::Size);
+    pub const CHUNKED: Self = Self::Chunked(Chunk::Size, 0);
 
     /// Whether all of it has been taken.
     pub fn is_over(&self) -> bool {
-        matches!(self, Self::Length(0) | Self::Chunked(Chunk::Over))
+        matches!(self, Self::Length(0) | Self::Chunked(Chunk::Over, _))
     }
 
     /// Takes what of the body is there.
@@ -71,7 +73,7 @@ impl Decoder {
             Self::Length(left) => Ok(take_data(left, buffer)),
             Self::UntilClose if buffer.is_empty() => Ok(Piece::More),
             Self::UntilClose => Ok(Piece::Data(buffer.split().freeze())),
-            Self::Chunked(chunk) => chunk.take(buffer),
+            Self::Chunked(chunk, extensions) => chunk.take(buffer, extensions),
         }
     }
 
@@ -95,17 +97,19 @@ fn take_data(left: &mut u64, buffer: &mut BytesMut) -> Piece {
 }
 
 impl Chunk {
-    fn take(&mut self, buffer: &mut BytesMut) -> Result<Piece, BodyFault> {
+    fn take(&mut self, buffer: &mut BytesMut, extensions: &mut usize) -> Result<Piece, BodyFault> {
         loop {
             match self {
                 Self::Size => {
                     let Some(line) = line_of(buffer, MOST_SIZE_LINE, BodyFault::Size)? else {
                         return Ok(Piece::More);
                     };
-                    *self = match size(buffer.get(..line).unwrap_or_default())? {
-                        0 => Self::Trailers(0),
-                        size => Self::Data(size),
-                    };
+                    let (size, digits) = size(buffer.get(..line).unwrap_or_default())?;
+                    *extensions += line - digits;
+                    if *extensions > MOST_EXTENSIONS {
+                        return Err(BodyFault::Size);
+                    }
+                    *self = if size == 0 { Self::Trailers(0) } else { Self::Data(size) };
                     buffer.advance(line + 2);
                 }
                 Self::Data(left) => {
@@ -156,17 +160,17 @@ fn line_of(buffer: &[u8], most: usize, fault: BodyFault) -> Result<Option<usize>
     }
 }
 
-/// A chunk's size: hex digits, then nothing or extensions, which mean nothing to us (RFC 9112 §7.1.1).
-fn size(line: &[u8]) -> Result<u64, BodyFault> {
-    let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
-    let rest = line.get(digits..).unwrap_or_default();
+/// A chunk's size, and the length of its digits: hex, then nothing or extensions, which mean nothing to us (RFC 9112 §7.1.1).
+fn size(line: &[u8]) -> Result<(u64, usize), BodyFault> {
+    let count = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
+    let rest = line.get(count..).unwrap_or_default();
     let is_plain = rest.trim_ascii_start().first().is_none_or(|first| *first == b';')
         && rest.iter().all(|byte| matches!(byte, b'\t' | b' '..=b'~' | 0x80..));
-    let digits = line.get(..digits).and_then(|digits| std::str::from_utf8(digits).ok());
-    digits
+    let digits = line.get(..count).and_then(|digits| std::str::from_utf8(digits).ok());
+    let size = digits
         .filter(|digits| (1..=16).contains(&digits.len()) && is_plain)
-        .and_then(|digits| u64::from_str_radix(digits, 16).ok())
-        .ok_or(BodyFault::Size)
+        .and_then(|digits| u64::from_str_radix(digits, 16).ok());
+    Ok((size.ok_or(BodyFault::Size)?, count))
 }
 
 /// The line before a chunk of `length` bytes, which is followed by another CR LF.
@@ -232,6 +236,8 @@ mod tests {
         }
         let long = format!("3;{}", "a".repeat(MOST_SIZE_LINE));
         assert_eq!(read(Decoder::CHUNKED, &[long.as_bytes()]), Err(BodyFault::Size));
+        let many = "1;extension\r\na\r\n".repeat(MOST_EXTENSIONS / 10 + 1);
+        assert_eq!(read(Decoder::CHUNKED, &[many.as_bytes()]), Err(BodyFault::Size));
         let long = format!("0\r\n{}", "X: y\r\n".repeat(MOST_TRAILERS));
         assert_eq!(read(Decoder::CHUNKED, &[long.as_bytes()]), Err(BodyFault::Trailers));
     }

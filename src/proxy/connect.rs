@@ -104,7 +104,10 @@ where
     if purpose == Purpose::Streams && stream.get_ref().1.alpn_protocol() != Some(HTTP_2) {
         return Err(ProxyError::Invalid("the upstream does not agree on HTTP/2"));
     }
-    handshake(stream, purpose).await
+    match purpose {
+        Purpose::Streams => handshake(stream, purpose).await,
+        Purpose::Exchanges | Purpose::Upgrade => Ok(Connection::own(Wire::new(stream).over_tls())),
+    }
 }
 
 /// Where an upstream is connected to: its addresses, or the one that its URL names.

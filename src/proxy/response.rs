@@ -31,12 +31,12 @@ pub fn build(
 ) -> Result<Reply, ProxyError> {
     let Answer { status, fields, body } = answer;
     let status = passable(status)?;
-    let said = Said { fields: &fields, outgoing };
+    let said = Said::read(&fields, outgoing)?;
     let caching =
         caching::decide(said.lines("cache-control"), outgoing.route.config().cache_private);
     let disposition = said.disposition(status, request);
     let mut head = Passed::new(status, fields.size() + OWN_FIELDS);
-    said.pass_fields(&mut head, disposition.is_some())?;
+    said.pass_fields(&mut head, disposition.is_some());
     said.pass_cookies(&mut head);
     said.pass_locations(status, &mut head)?;
     said.set_fields(&mut head, disposition.is_some());
@@ -73,13 +73,27 @@ fn passable(status: http::StatusCode) -> Result<StatusCode, ProxyError> {
 struct Said<'a> {
     fields: &'a Fields,
     outgoing: &'a Outgoing<'a>,
+    /// What it says of the connection alone.
+    named: Vec<String>,
 }
 
 impl<'a> Said<'a> {
-    /// The lines of a field, by what the route sets if it does.
+    fn read(fields: &'a Fields, outgoing: &'a Outgoing<'a>) -> Result<Self, ProxyError> {
+        let named = fields::connection_options(fields.get_all("connection"))
+            .ok_or(ProxyError::Invalid("the upstream names too many connection options"))?;
+        Ok(Self { fields, outgoing, named })
+    }
+
+    /// Whether a field is kept from the browser by the route, or is about the connection.
+    fn is_kept_back(&self, name: &str) -> bool {
+        self.outgoing.route.drops(name) || self.named.iter().any(|option| option == name)
+    }
+
+    /// The lines of a field as the browser gets them, by what the route sets if it does: what is decided by lines is decided by these.
     fn lines(&self, name: &'static str) -> impl Iterator<Item = &'a [u8]> + Clone + use<'a> {
         let set = self.outgoing.route.sets(name);
-        let own = set.is_none().then(|| self.fields.get_all(name)).into_iter().flatten();
+        let passes = set.is_none() && !self.is_kept_back(name);
+        let own = passes.then(|| self.fields.get_all(name)).into_iter().flatten();
         set.map(str::as_bytes).into_iter().chain(own)
     }
 
@@ -95,24 +109,20 @@ impl<'a> Said<'a> {
         disposition::decide(self.lines("content-type"), given, inline_types)
     }
 
-    fn pass_fields(&self, to: &mut Passed, has_disposition: bool) -> Result<(), ProxyError> {
+    fn pass_fields(&self, to: &mut Passed, has_disposition: bool) {
         let route = self.outgoing.route;
-        let named = fields::connection_options(self.fields.get_all("connection"))
-            .ok_or(ProxyError::Invalid("the upstream names too many connection options"))?;
         for (name, value) in self.fields.iter() {
             let is_ordinary = fields::is_ordinary_downstream(name);
             if !is_ordinary && (fields::is_hop_by_hop(name) || fields::stops_downstream(name))
                 || matches!(name, "location" | "content-location")
                 || name == "content-disposition" && has_disposition
-                || route.drops(name)
                 || route.replaces(name)
-                || named.iter().any(|option| option == name)
+                || self.is_kept_back(name)
             {
                 continue;
             }
             to.pass(name, value);
         }
-        Ok(())
     }
 
     /// What the route sets, but for what is decided otherwise below.

@@ -1,14 +1,17 @@
 //! One HTTP/1.1 connection to an upstream: an exchange after the other, each driven by whoever waits for it (RFC 9112).
 //! Never begins an exchange before the last one is over on both sides, and never believes an answer that frames its body in two ways.
 
+use std::cell::Cell;
+use std::future::poll_fn;
 use std::io;
 use std::pin::pin;
-use std::task::{Context, Poll, ready};
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Bytes, BytesMut};
 use http::{StatusCode, Version};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, empty, join, sink, split};
-use tokio::task::{JoinHandle, spawn_local};
+use tokio::task::{JoinHandle, spawn_local, unconstrained};
 
 use super::sending::{SendFault, Sending};
 use super::switched::Switched;
@@ -37,16 +40,29 @@ pub struct Wire {
     is_busy: bool,
     /// It serves no further exchange.
     is_last: bool,
+    /// What fails to be written may have been written in part.
+    is_tls: bool,
     /// Sends the rest of a request whose answer has begun.
     rest: Option<Rest>,
 }
 
 /// Ends with the connection.
-struct Rest(JoinHandle<()>);
+struct Rest {
+    task: JoinHandle<()>,
+    news: Rc<News>,
+}
+
+/// What whoever reads the answer has to know of the rest of its request.
+#[derive(Default)]
+struct News {
+    /// It broke off: the upstream waits for it in vain.
+    is_broken: Cell<bool>,
+    reader: Cell<Option<Waker>>,
+}
 
 impl Drop for Rest {
     fn drop(&mut self) {
-        self.0.abort();
+        self.task.abort();
     }
 }
 
@@ -72,8 +88,14 @@ impl Wire {
             body: Decoder::Length(0),
             is_busy: false,
             is_last: false,
+            is_tls: false,
             rest: None,
         }
+    }
+
+    /// It runs over TLS, which does not say how much of a write that failed has gone.
+    pub fn over_tls(self) -> Self {
+        Self { is_tls: true, ..self }
     }
 
     /// Whether it takes a request at once. Nobody reads from an idle connection: its end, or bytes that nobody asked for, wake `cx`.
@@ -81,7 +103,11 @@ impl Wire {
         if self.is_busy || self.is_last || !self.read.is_empty() {
             return false;
         }
-        if self.poll_read(1, FEW, cx).is_ready() {
+        if self.read.capacity() == 0 {
+            self.read.reserve(FEW);
+        }
+        // Unconstrained: a read that is put off says nothing of the connection.
+        if pin!(unconstrained(self.io.read_buf(&mut self.read))).poll(cx).is_ready() {
             self.is_last = true;
         }
         !self.is_last
@@ -97,7 +123,9 @@ impl Wire {
         if let Poll::Ready(Err(fault)) = request.poll(&mut *self.io, cx) {
             match fault {
                 SendFault::Upload => return Poll::Ready(Err(Fault::Upload)),
-                SendFault::Closed if !request.is_begun() => return Poll::Ready(Err(Fault::Unsent)),
+                SendFault::Closed if !request.is_begun() && !self.is_tls => {
+                    return Poll::Ready(Err(Fault::Unsent));
+                }
                 // It may have said why.
                 SendFault::Closed => self.is_last = true,
             }
@@ -116,6 +144,12 @@ impl Wire {
 
     /// What comes next of the answer's body; `None` at its end.
     pub fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Fault>>> {
+        if let Some(Rest { news, .. }) = &self.rest {
+            news.reader.set(Some(cx.waker().clone()));
+            if news.is_broken.get() {
+                return Poll::Ready(Some(Err(Fault::Upload)));
+            }
+        }
         loop {
             match self.body.take(&mut self.read) {
                 Ok(Piece::Data(data)) => return Poll::Ready(Some(Ok(data))),
@@ -152,10 +186,16 @@ impl Wire {
         self.is_last = true;
         let (read, mut write) = split(std::mem::replace(&mut self.io, Box::new(empty())));
         self.io = Box::new(join(read, sink()));
-        self.rest = Some(Rest(spawn_local(async move {
-            // Whoever reads the answer learns of it, if that matters.
-            let _sent = std::future::poll_fn(|cx| request.poll(&mut write, cx)).await;
-        })));
+        let news = Rc::<News>::default();
+        let told = Rc::clone(&news);
+        let task = spawn_local(async move {
+            // An upstream that takes no more may go on with its answer.
+            if poll_fn(|cx| request.poll(&mut write, cx)).await == Err(SendFault::Upload) {
+                told.is_broken.set(true);
+                told.reader.take().into_iter().for_each(Waker::wake);
+            }
+        });
+        self.rest = Some(Rest { task, news });
     }
 
     /// Hands the stream over, after a 101: what follows is no HTTP any more.
@@ -231,7 +271,7 @@ fn framing(fields: &Fields, is_modern: bool) -> Result<Decoder, Fault> {
             if is_plain { Ok(Decoder::CHUNKED) } else { Err(TWICE) }
         }
         (Some(length), None) if lengths.all(|other| other == length) => {
-            let digits = std::str::from_utf8(length).ok().map(str::trim);
+            let digits = std::str::from_utf8(length).ok();
             let digits = digits.filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
             let length = digits.and_then(|digits| digits.parse().ok());
             let length =
@@ -243,11 +283,12 @@ fn framing(fields: &Fields, is_modern: bool) -> Result<Decoder, Fault> {
 }
 
 fn persists(fields: &Fields, is_modern: bool) -> bool {
-    let mut options =
-        fields.get_all("connection").flat_map(|line| line.split(|byte| *byte == b','));
-    let mut says =
-        |word: &[u8]| options.any(|option| option.trim_ascii().eq_ignore_ascii_case(word));
-    if is_modern { !says(b"close") } else { says(b"keep-alive") }
+    let says = |word: &[u8]| {
+        let mut options =
+            fields.get_all("connection").flat_map(|line| line.split(|byte| *byte == b','));
+        options.any(|option| option.trim_ascii().eq_ignore_ascii_case(word))
+    };
+    !says(b"close") && (is_modern || says(b"keep-alive"))
 }
 
 #[cfg(test)]

@@ -205,6 +205,41 @@ async fn a_body_that_breaks_off_ends_the_exchange() {
     }
 }
 
+// proves: PX-09
+#[tokio::test]
+async fn a_rest_that_breaks_off_ends_the_answer_that_has_begun() {
+    LocalSet::new()
+        .run_until(async {
+            let (mut wire, mut theirs) = pair();
+            let (more, rest) = tokio::sync::mpsc::channel::<Bytes>(1);
+            let rest = futures_util::stream::unfold(rest, |mut rest| async move {
+                rest.recv().await.map(|chunk| (Ok(chunk), rest))
+            });
+            let body: Payload = Payload::Stream { payload: Box::pin(rest) };
+            let post = Request::test("POST", "/", &[("content-length", "4")]);
+            let head = Head::new(&Method::POST, b"/", 0).unwrap().finish();
+            let upload = Upload::new(&post, body, 1024).unwrap();
+            let mut request = Sending::new(&Method::POST, head, upload);
+            theirs.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhi").await.unwrap();
+            answer(&mut wire, &mut request).await.unwrap();
+            wire.send_rest(request);
+            more.send(Bytes::from_static(b"more than was announced")).await.unwrap();
+            assert_eq!(body_so_far(&mut wire).await, (b"hi".to_vec(), Some(Fault::Upload)));
+        })
+        .await;
+}
+
+async fn body_so_far(wire: &mut Wire) -> (Vec<u8>, Option<Fault>) {
+    let mut all = Vec::new();
+    while let Some(piece) = poll_fn(|cx| wire.poll_piece(cx)).await {
+        match piece {
+            Ok(piece) => all.extend_from_slice(&piece),
+            Err(fault) => return (all, Some(fault)),
+        }
+    }
+    (all, None)
+}
+
 #[tokio::test]
 async fn an_early_answer_is_read_while_the_rest_goes_up() {
     use tokio::io::AsyncReadExt as _;

@@ -105,6 +105,7 @@ async fn a_route_drops_and_sets_fields_but_weakens_nothing() {
 #[case("Cache-Control: public, max-age=3600\r\n", "no-store")]
 #[case("Cache-Control: private, max-age=60\r\n", "private, max-age=60")]
 #[case("Cache-Control: private\r\nCDN-Cache-Control: max-age=60\r\n", "private")]
+#[case("Cache-Control: private\r\nConnection: cache-control\r\n", "no-store")]
 #[tokio::test]
 async fn no_shared_cache_may_store_an_answer(#[case] fields: &str, #[case] expected: &str) {
     let upstream = HostileUpstream::answering(with_fields(fields)).await;
@@ -112,6 +113,24 @@ async fn no_shared_cache_may_store_an_answer(#[case] fields: &str, #[case] expec
     let answer = front.call("GET /api/me/x.css", "").await;
     assert_eq!(answer.field("cache-control"), Some(expected));
     assert_eq!(answer.field("cdn-cache-control"), None);
+    front.stop().await;
+}
+
+// proves: PX-12
+#[tokio::test]
+async fn what_the_browser_does_not_get_decides_nothing() {
+    let fields = "Cache-Control: private\r\nContent-Type: application/pdf\r\n\
+                  Content-Disposition: inline; filename=\"a.pdf\"\r\nConnection: content-type\r\n";
+    let upstream = HostileUpstream::answering(with_fields(fields)).await;
+    let mut ruled = route(upstream.address);
+    ruled.inline_types = vec!["application/pdf".to_owned()];
+    ruled.drop_response_headers =
+        ["cache-control", "content-disposition"].map(str::to_owned).into();
+    let front = Front::start(ruled);
+    let answer = front.call("GET /api/x", "sec-fetch-dest: document\r\n").await;
+    assert_eq!(answer.all("cache-control"), ["no-store"]);
+    assert_eq!(answer.field("content-type"), None);
+    assert_eq!(answer.all("content-disposition"), ["attachment"]);
     front.stop().await;
 }
 
