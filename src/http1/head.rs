@@ -14,7 +14,7 @@ pub const MOST_FIELDS: usize = 96;
 /// Why a head cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HeadFault {
-    /// More than [`MOST_FIELDS`] fields.
+    /// More fields than are read.
     #[error("the head has too many fields")]
     TooManyFields,
     #[error("the head is not HTTP/1.x: {0}")]

@@ -695,12 +695,11 @@ fn a_chunk_goes_in_only_behind_the_end_of_the_one_before() {
         let mut is_whole = false;
         loop {
             while !is_whole && !outbox.is_full() {
-                match chunks.next() {
-                    Some(chunk) => outbox.put_chunk(Bytes::copy_from_slice(chunk)),
-                    None => {
-                        outbox.put_last_chunk();
-                        is_whole = true;
-                    }
+                if let Some(chunk) = chunks.next() {
+                    outbox.put_chunk(Bytes::copy_from_slice(chunk));
+                } else {
+                    outbox.put_last_chunk();
+                    is_whole = true;
                 }
             }
             if outbox.poll_write(&mut io, &mut cx).is_ready() && is_whole {
