@@ -40,7 +40,6 @@ impl ReplyHead {
 }
 
 /// The head of an upstream's answer, as the browser gets it.
-#[derive(Debug)]
 pub struct Passed {
     status: StatusCode,
     /// Whole lines, each with its end.

@@ -7,7 +7,6 @@ use http::{Method, Uri, Version};
 use crate::http1::{Fields, RequestHead};
 
 /// A request without its body.
-#[derive(Debug)]
 pub struct Request {
     method: Method,
     uri: Uri,

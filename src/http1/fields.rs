@@ -1,12 +1,14 @@
 //! The header fields of one message: in order, repeats kept, names in lower case. Values are slices of the head as it came.
 
+use std::fmt;
+
 use bytes::{Bytes, BytesMut};
 
 /// Bytes of all names of an ordinary message; more cost an allocation.
 const NAMES: usize = 320;
 
 /// Header fields.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Fields {
     /// What the values are slices of.
     bytes: Bytes,
@@ -23,6 +25,13 @@ struct Line {
     name_end: u32,
     value_start: u32,
     value_end: u32,
+}
+
+/// Names alone: cookies and credentials are among the values.
+impl fmt::Debug for Fields {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_set().entries(self.iter().map(|(name, _)| name)).finish()
+    }
 }
 
 impl Fields {
@@ -73,16 +82,6 @@ impl Fields {
     pub fn size(&self) -> usize {
         let values = self.lines.iter().map(|line| (line.value_end - line.value_start) as usize);
         self.names.len() + values.sum::<usize>() + 4 * self.lines.len()
-    }
-
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.lines.len()
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.lines.is_empty()
     }
 
     /// All of them.
@@ -166,7 +165,6 @@ mod tests {
         let pairs: [(&str, &[u8]); 4] =
             [("Accept", b"a"), ("X-One", b"1"), ("accept", b"b"), ("x-raw", b"\xe4")];
         let fields = Fields::copied(pairs.into_iter());
-        assert_eq!(fields.len(), 4);
         assert_eq!(fields.get("accept"), Some(b"a".as_slice()));
         assert_eq!(fields.get_all("accept").collect::<Vec<_>>(), [b"a", b"b"]);
         assert_eq!(fields.text("x-one"), Some("1"));
@@ -174,7 +172,14 @@ mod tests {
         assert!(fields.has("x-raw") && !fields.has("x-raw2") && !fields.has("X-One"));
         let all: Vec<_> = fields.iter().map(|(name, value)| (name, value.len())).collect();
         assert_eq!(all, [("accept", 1), ("x-one", 1), ("accept", 1), ("x-raw", 1)]);
-        assert!(Fields::default().is_empty());
+        assert_eq!(Fields::default().iter().count(), 0);
+    }
+
+    #[test]
+    fn what_is_printed_of_fields_is_their_names() {
+        let pairs: [(&str, &[u8]); 2] = [("Cookie", b"a=marked"), ("authorization", b"marked")];
+        let fields = Fields::copied(pairs.into_iter());
+        assert_eq!(format!("{fields:?}"), r#"{"cookie", "authorization"}"#);
     }
 
     proptest! {

@@ -22,7 +22,6 @@ pub enum HeadFault {
 }
 
 /// The head of a request.
-#[derive(Debug)]
 pub struct RequestHead {
     pub method: http::Method,
     /// The target as it came: visible bytes, no blanks; nothing more is known of it.

@@ -16,8 +16,7 @@ use crate::http1::is_value;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoValue;
 
-/// A head that fields are still added to.
-#[derive(Debug)]
+/// A head that fields are still added to. Holds the token, so it is never printed.
 pub struct Head {
     method: Method,
     /// Request line and field lines, without the empty line at their end.
