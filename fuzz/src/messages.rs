@@ -19,9 +19,9 @@ pub fn messages(data: &[u8]) {
         for part in body.chunks(cut) {
             chunk_head(part.len(), &mut again);
             again.extend_from_slice(part);
-            again.extend_from_slice(b"\r\n");
+            again.extend_from_slice(LINE_END);
         }
-        again.extend_from_slice(b"0\r\n\r\n");
+        again.extend_from_slice(LAST_CHUNK);
         assert_eq!(chunks(&again, cut), Ok((body, 0)));
     }
 }

@@ -8,7 +8,7 @@ use actix_web::http::header::{self, HeaderName, HeaderValue};
 use bytes::{BufMut as _, BytesMut};
 
 use super::problem::ERROR_HEADER;
-use crate::http1::is_value;
+use crate::http1::{is_value, put_field};
 
 /// An answer with its body.
 pub enum Reply {
@@ -70,17 +70,17 @@ impl Passed {
     /// Adds a field as it stands in a head that was read: nothing in it ends a line.
     pub fn pass(&mut self, name: &str, value: &[u8]) {
         match name {
-            "cache-control" => return put(&mut self.caching, name, value),
+            "cache-control" => return put_field(&mut self.caching, name, &[value]),
             "date" => self.has_date = true,
             _ => {}
         }
-        put(&mut self.lines, name, value);
+        put_field(&mut self.lines, name, &[value]);
     }
 
     /// Overrules what was said of caching.
     pub fn set_caching(&mut self, value: &'static str) {
         self.caching.clear();
-        put(&mut self.caching, "cache-control", value.as_bytes());
+        put_field(&mut self.caching, "cache-control", &[value.as_bytes()]);
     }
 
     /// Whether it says when it was made.
@@ -95,14 +95,6 @@ impl Passed {
         let silent = b"cache-control: no-store\r\n";
         out.put_slice(if self.caching.is_empty() { silent } else { &self.caching });
     }
-}
-
-fn put(lines: &mut BytesMut, name: &str, value: &[u8]) {
-    lines.reserve(name.len() + value.len() + 4);
-    lines.put_slice(name.as_bytes());
-    lines.put_slice(b": ");
-    lines.put_slice(value);
-    lines.put_slice(b"\r\n");
 }
 
 impl From<HttpResponse> for Reply {

@@ -173,18 +173,12 @@ fn size(line: &[u8]) -> Result<(u64, usize), BodyFault> {
     Ok((size.ok_or(BodyFault::Size)?, count))
 }
 
-/// The line before a chunk of `length` bytes, which is followed by another CR LF.
-pub fn chunk_head(length: usize, out: &mut BytesMut) {
-    use std::fmt::Write as _;
-    // A buffer in memory takes it.
-    let _ = write!(out, "{length:X}\r\n");
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::http1::{LAST_CHUNK, LINE_END, chunk_head};
 
     /// All of a body that comes in pieces, and what is left behind its end.
     fn read(mut decoder: Decoder, pieces: &[&[u8]]) -> Result<(Vec<u8>, Vec<u8>), BodyFault> {
@@ -252,9 +246,10 @@ mod tests {
             for chunk in &chunks {
                 chunk_head(chunk.len(), &mut bytes);
                 bytes.extend_from_slice(chunk);
-                bytes.extend_from_slice(b"\r\n");
+                bytes.extend_from_slice(LINE_END);
             }
-            bytes.extend_from_slice(b"0\r\n\r\nnext");
+            bytes.extend_from_slice(LAST_CHUNK);
+            bytes.extend_from_slice(b"next");
             let (mut at, mut pieces) = (0, Vec::new());
             for cut in cuts.iter().cycle() {
                 let to = (at + cut).min(bytes.len());

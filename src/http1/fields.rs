@@ -144,6 +144,17 @@ pub fn text(value: &[u8]) -> Option<&str> {
     std::str::from_utf8(value).ok().filter(|_| is_text)
 }
 
+/// Whether a value is a list, separated by commas, that holds this word in whatever case (RFC 9110 §5.6.1).
+pub fn lists(value: &[u8], word: &[u8]) -> bool {
+    value.split(|byte| *byte == b',').any(|item| item.trim_ascii().eq_ignore_ascii_case(word))
+}
+
+/// A `Content-Length`: digits and nothing else (RFC 9110 §8.6), no sign, no list.
+pub fn length(value: &[u8]) -> Option<u64> {
+    let text = std::str::from_utf8(value).ok()?;
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
+}
+
 /// Whether bytes are a field's value (RFC 9110 §5.5): no control but the tab. Looks at all of them, without a way out: that is what a
 /// processor does many bytes at a time.
 pub fn is_value(value: &[u8]) -> bool {
@@ -195,6 +206,13 @@ mod tests {
                 prop_assert_eq!(fields.get(&name), first);
                 prop_assert_eq!(fields.get_all(&name).count(), names.iter().filter(same).count());
             }
+        }
+
+        // proves: PX-07
+        #[test]
+        fn a_length_is_digits(value in "[0-9]{0,22}|[+ 0-9,x-]{0,4}") {
+            let is_one = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
+            prop_assert_eq!(length(value.as_bytes()), value.parse().ok().filter(|_| is_one));
         }
 
         // proves: PX-08

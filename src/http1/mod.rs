@@ -4,7 +4,9 @@
 mod body;
 mod fields;
 mod head;
+mod write;
 
-pub use body::{BodyFault, Decoder, Piece, chunk_head};
-pub use fields::{Fields, is_value, text};
+pub use body::{BodyFault, Decoder, Piece};
+pub use fields::{Fields, is_value, length, lists, text};
 pub use head::{HeadFault, RequestHead, ResponseHead, read_request, read_response};
+pub use write::{LAST_CHUNK, LINE_END, chunk_head, put_field, put_number};

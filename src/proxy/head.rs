@@ -10,7 +10,7 @@ use http::{Method, Request, Uri};
 
 use super::error::ProxyError;
 use crate::config::Upstream;
-use crate::http1::is_value;
+use crate::http1::{LINE_END, is_value, put_field, put_number};
 
 /// A value is no field value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,11 +78,7 @@ impl Head {
 
     /// The same, in pieces.
     pub fn pass_joined(&mut self, name: &str, pieces: &[&[u8]]) {
-        self.begin(name);
-        for piece in pieces {
-            self.bytes.put_slice(piece);
-        }
-        self.bytes.put_slice(b"\r\n");
+        put_field(&mut self.bytes, name, pieces);
     }
 
     /// Adds a field whose value is in pieces.
@@ -101,20 +97,12 @@ impl Head {
 
     /// Adds a field with a number.
     pub fn add_number(&mut self, name: &'static str, number: u64) {
-        use std::fmt::Write as _;
-        self.begin(name);
-        // A buffer in memory takes it.
-        let _ = write!(self.bytes, "{number}\r\n");
-    }
-
-    fn begin(&mut self, name: &str) {
-        self.bytes.put_slice(name.as_bytes());
-        self.bytes.put_slice(b": ");
+        put_number(&mut self.bytes, name, number);
     }
 
     /// The whole head, as it goes over HTTP/1.1.
     pub fn finish(mut self) -> Bytes {
-        self.bytes.put_slice(b"\r\n");
+        self.bytes.put_slice(LINE_END);
         self.bytes.freeze()
     }
 

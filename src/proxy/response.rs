@@ -14,7 +14,7 @@ use super::location::translate;
 use super::pool::Link;
 use super::{Outgoing, caching, disposition, fields};
 use crate::edge::{Passed, Reply, Request, headers};
-use crate::http1::{Fields, text};
+use crate::http1::{Fields, length, text};
 
 const SANDBOX: &[u8] = b"sandbox; default-src 'none'; frame-ancestors 'none'";
 /// Browsers give these a meaning; an upstream's cookie never has it, listed or not.
@@ -240,10 +240,9 @@ fn with_body(mut head: Passed, from: &Fields, body: Body, link: Link, is_head: b
             }
             BodySize::None
         }
-        _ if is_head => from
-            .get("content-length")
-            .and_then(|value| std::str::from_utf8(value).ok()?.trim().parse().ok())
-            .map_or(BodySize::None, BodySize::Sized),
+        _ if is_head => {
+            from.get("content-length").and_then(length).map_or(BodySize::None, BodySize::Sized)
+        }
         _ => BodySize::Sized(0),
     };
     Reply::Passed(head, BoxBody::new(Download::empty(size)))

@@ -12,12 +12,10 @@ use smallvec::SmallVec;
 use tokio::io::AsyncWrite;
 
 use super::upload::{Framing, Upload};
-use crate::http1::chunk_head;
+use crate::http1::{LAST_CHUNK, LINE_END, chunk_head};
 
 /// A head and a chunk of the body, with what frames it.
 const PIECES: usize = 4;
-const CHUNK_END: Bytes = Bytes::from_static(b"\r\n");
-const LAST_CHUNK: Bytes = Bytes::from_static(b"0\r\n\r\n");
 
 /// Why the request cannot be sent to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,7 +136,7 @@ impl Sending {
                 if is_chunked && !chunk.is_empty() {
                     let mut head = BytesMut::with_capacity(18);
                     chunk_head(chunk.len(), &mut head);
-                    self.out.extend([head.freeze(), chunk, CHUNK_END]);
+                    self.out.extend([head.freeze(), chunk, Bytes::from_static(LINE_END)]);
                 } else if !chunk.is_empty() {
                     self.out.push(chunk);
                 }
@@ -148,7 +146,7 @@ impl Sending {
             None => {
                 self.is_whole = true;
                 if is_chunked {
-                    self.out.push(LAST_CHUNK);
+                    self.out.push(Bytes::from_static(LAST_CHUNK));
                 }
             }
         }

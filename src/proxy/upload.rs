@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::error::ProxyError;
 use crate::edge::Request;
+use crate::http1::length;
 
 /// How the upstream request body is framed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -186,6 +187,5 @@ impl Body for Upload {
 
 fn announced(request: &Request) -> Result<Option<u64>, ProxyError> {
     let Some(value) = request.fields().get("content-length") else { return Ok(None) };
-    let length = std::str::from_utf8(value).ok().and_then(|text| text.trim().parse().ok());
-    length.map(Some).ok_or(ProxyError::BadRequest("the content length is no number"))
+    length(value).map(Some).ok_or(ProxyError::BadRequest("the content length is no number"))
 }

@@ -15,7 +15,7 @@ use tokio::task::{JoinHandle, spawn_local, unconstrained};
 
 use super::sending::{SendFault, Sending};
 use super::switched::Switched;
-use crate::http1::{Decoder, Fields, HeadFault, Piece, ResponseHead, read_response};
+use crate::http1::{self, Decoder, Fields, HeadFault, Piece, ResponseHead, lists, read_response};
 
 /// The largest head of an answer, bytes.
 const MOST_HEAD_BYTES: usize = 64 * 1024;
@@ -271,23 +271,15 @@ fn framing(fields: &Fields, is_modern: bool) -> Result<Decoder, Fault> {
             if is_plain { Ok(Decoder::CHUNKED) } else { Err(TWICE) }
         }
         (Some(length), None) if lengths.all(|other| other == length) => {
-            let digits = std::str::from_utf8(length).ok();
-            let digits = digits.filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
-            let length = digits.and_then(|digits| digits.parse().ok());
-            let length =
-                length.ok_or(Fault::Invalid("the length of the upstream's answer is none"))?;
-            Ok(Decoder::Length(length))
+            const NONE: Fault = Fault::Invalid("the length of the upstream's answer is none");
+            http1::length(length).map(Decoder::Length).ok_or(NONE)
         }
         _ => Err(TWICE),
     }
 }
 
 fn persists(fields: &Fields, is_modern: bool) -> bool {
-    let says = |word: &[u8]| {
-        let mut options =
-            fields.get_all("connection").flat_map(|line| line.split(|byte| *byte == b','));
-        options.any(|option| option.trim_ascii().eq_ignore_ascii_case(word))
-    };
+    let says = |word: &[u8]| fields.get_all("connection").any(|line| lists(line, word));
     !says(b"close") && (is_modern || says(b"keep-alive"))
 }
 

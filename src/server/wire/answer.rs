@@ -13,6 +13,7 @@ use super::Refusal;
 use super::date;
 use super::framing::{Persistence, Terms};
 use crate::edge::ReplyHead;
+use crate::http1::{LINE_END, put_field, put_number};
 
 /// Room for the head of an ordinary answer, bytes.
 const ORDINARY: usize = 1024;
@@ -36,8 +37,6 @@ pub(super) enum Framing {
 pub(super) struct Plan {
     pub framing: Framing,
     pub persistence: Persistence,
-    /// The length that the head tells; bodies that are not sent have one, too.
-    length: Option<u64>,
 }
 
 impl Plan {
@@ -46,7 +45,7 @@ impl Plan {
         let status = head.status();
         if status == StatusCode::SWITCHING_PROTOCOLS {
             let persistence = Persistence::Upgrade;
-            return Self { framing: Framing::Raw, persistence, length: None };
+            return Self { framing: Framing::Raw, persistence };
         }
         let framing = match (status, size) {
             (StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED, _) => Framing::None,
@@ -66,19 +65,18 @@ impl Plan {
         };
         let ends_by_close = framing == Framing::UntilClose && !terms.is_head;
         let keeps = said == Persistence::KeepAlive && !must_close && !ends_by_close;
-        let length = if let Framing::Length(length) = framing { Some(length) } else { None };
         // What is offered and not taken up ends with the answer: nobody knows what follows.
         let persistence = if keeps { Persistence::KeepAlive } else { Persistence::Close };
-        Self { framing, persistence, length }
+        Self { framing, persistence }
     }
 
     /// Writes the head.
     pub fn write(&self, head: &ReplyHead, terms: Terms, out: &mut BytesMut) {
         out.reserve(ORDINARY);
         let status = head.status();
-        status_line(status, status.canonical_reason().unwrap_or_default(), terms.is_http10, out);
+        status_line(status, terms.is_http10, out);
         match self.framing {
-            Framing::Length(_) => content_length(self.length.unwrap_or_default(), out),
+            Framing::Length(length) => put_number(out, "content-length", length),
             Framing::Chunked => out.put_slice(b"transfer-encoding: chunked\r\n"),
             Framing::None | Framing::UntilClose | Framing::Raw => {}
         }
@@ -106,7 +104,7 @@ impl Plan {
         if !has_date {
             date::write(out);
         }
-        out.put_slice(b"\r\n");
+        out.put_slice(LINE_END);
     }
 }
 
@@ -118,9 +116,7 @@ fn write_fields(head: &ResponseHead, out: &mut BytesMut) -> bool {
             continue;
         }
         has_date |= *name == DATE;
-        for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
-            out.put_slice(part);
-        }
+        put_field(out, name.as_str(), &[value.as_bytes()]);
     }
     has_date
 }
@@ -134,23 +130,16 @@ fn is_ours(name: &HeaderName, status: StatusCode) -> bool {
 
 /// An answer of the wire itself, all of it.
 pub(super) fn write_refusal(refusal: Refusal, out: &mut BytesMut) {
-    let status = refusal.status();
-    status_line(status, status.canonical_reason().unwrap_or_default(), false, out);
+    status_line(refusal.status(), false, out);
     out.put_slice(b"content-length: 0\r\nconnection: close\r\n");
     date::write(out);
-    out.put_slice(b"\r\n");
+    out.put_slice(LINE_END);
 }
 
-fn status_line(status: StatusCode, reason: &str, is_http10: bool, out: &mut BytesMut) {
+fn status_line(status: StatusCode, is_http10: bool, out: &mut BytesMut) {
     out.put_slice(if is_http10 { b"HTTP/1.0 " } else { b"HTTP/1.1 " });
     out.put_slice(status.as_str().as_bytes());
     out.put_slice(b" ");
-    out.put_slice(reason.as_bytes());
-    out.put_slice(b"\r\n");
-}
-
-fn content_length(length: u64, out: &mut BytesMut) {
-    use std::fmt::Write as _;
-    // A buffer in memory takes it.
-    let _ = write!(out, "content-length: {length}\r\n");
+    out.put_slice(status.canonical_reason().unwrap_or_default().as_bytes());
+    out.put_slice(LINE_END);
 }

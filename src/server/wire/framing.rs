@@ -4,7 +4,7 @@
 use http::{Method, Version};
 
 use super::Refusal;
-use crate::http1::{Decoder, RequestHead};
+use crate::http1::{Decoder, RequestHead, length, lists};
 
 /// What becomes of a connection after an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +41,7 @@ pub(super) fn judge(head: &RequestHead) -> Result<(Terms, Option<Decoder>), Refu
             "host" => said.host = true,
             "connection" => said.options(value),
             "upgrade" => said.websocket |= value.eq_ignore_ascii_case(b"websocket"),
-            "expect" if !is_http10 => said.expects |= names(value, b"100-continue"),
+            "expect" if !is_http10 => said.expects |= lists(value, b"100-continue"),
             _ => {}
         }
     }
@@ -73,9 +73,7 @@ struct Said {
 impl Said {
     /// Digits, once (RFC 9112 §6.3: a list, even of the same number, is an error that may be mended, and is not).
     fn length(&mut self, value: &[u8]) -> Result<(), Refusal> {
-        let digits = value.iter().all(u8::is_ascii_digit);
-        let text = std::str::from_utf8(value).ok().filter(|_| digits && self.length.is_none());
-        let length = text.and_then(|text| text.parse().ok());
+        let length = length(value).filter(|_| self.length.is_none());
         self.length = Some(length.ok_or(Refusal::Malformed)?);
         Ok(())
     }
@@ -90,9 +88,9 @@ impl Said {
     }
 
     fn options(&mut self, value: &[u8]) {
-        self.close |= names(value, b"close");
-        self.upgrade |= names(value, b"upgrade");
-        self.keep_alive |= names(value, b"keep-alive");
+        self.close |= lists(value, b"close");
+        self.upgrade |= lists(value, b"upgrade");
+        self.keep_alive |= lists(value, b"keep-alive");
     }
 
     fn persistence(&self, is_http10: bool) -> Persistence {
@@ -119,11 +117,6 @@ impl Said {
             None => None,
         })
     }
-}
-
-/// Whether a list of words holds one.
-fn names(list: &[u8], word: &[u8]) -> bool {
-    list.split(|byte| *byte == b',').any(|item| item.trim_ascii().eq_ignore_ascii_case(word))
 }
 
 #[cfg(test)]

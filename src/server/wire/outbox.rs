@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf as _, Bytes, BytesMut};
 use tokio::io::AsyncWrite;
 
-use crate::http1::chunk_head;
+use crate::http1::{LAST_CHUNK, LINE_END, chunk_head};
 
 /// A chunk up to this is copied: that costs less than a third slice in the call.
 const SMALL: usize = 8 * 1024;
@@ -16,9 +16,6 @@ const SMALL: usize = 8 * 1024;
 const FULL: usize = 32 * 1024;
 /// A buffer larger than this is given back when it was written.
 const KEPT: usize = 16 * 1024;
-
-const LINE_END: &[u8] = b"\r\n";
-const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
 /// Empty at first.
 #[derive(Default)]
