@@ -4,8 +4,9 @@
 //! answer the SPA's own calls, `proxy` forwards API calls with the token that `tokens` gives, `session` opens
 //! and seals the cookies, `oidc` talks to the authorization server. Imports run one way:
 //! `cli → server → {endpoints, proxy, spa} → {edge, guard} → tokens → session → oidc → {store, audit, traces} →
-//! {telemetry, config, clock, secret, formats, http1}`; `tests/it/architecture.rs` keeps it so. This file holds no items.
+//! {telemetry, config, clock, alarm, secret, formats, http1}`; `tests/it/architecture.rs` keeps it so. This file holds no items.
 
+pub mod alarm;
 pub mod audit;
 pub mod cli;
 pub mod clock;

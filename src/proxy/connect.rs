@@ -150,6 +150,3 @@ where
         Purpose::Exchanges | Purpose::Upgrade => Ok(Connection::own(Wire::new(stream))),
     }
 }
-
-#[cfg(test)]
-mod tests;

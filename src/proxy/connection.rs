@@ -1,7 +1,7 @@
 //! An open connection to an upstream: of one exchange after another (HTTP/1.1), or of one among many at the same time
 //! (HTTP/2). Whoever waits for something on it drives it meanwhile: no other task has to be woken for each message.
 
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -9,8 +9,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use http_body::Body as _;
 use hyper::body::Incoming;
-use tokio::task::unconstrained;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::Instant;
 
 use super::error::ProxyError;
 use super::head::Head;
@@ -19,6 +18,7 @@ use super::sending::Sending;
 use super::switched::Switched;
 use super::upload::Upload;
 use super::wire::{Fault, Wire};
+use crate::alarm::Alarm;
 use crate::config::Upstream;
 use crate::http1::Fields;
 
@@ -26,8 +26,7 @@ use crate::http1::Fields;
 /// closes the connection, HTTP/2 resets the stream. A stream that was handed over after an upgrade is no longer part of it.
 pub struct Connection {
     way: Way,
-    /// Wakes whoever polls; see [`Connection::is_past`].
-    alarm: Option<Pin<Box<Sleep>>>,
+    alarm: Alarm,
 }
 
 enum Way {
@@ -84,12 +83,12 @@ impl From<Fault> for Failed {
 impl Connection {
     /// HTTP/1.1, ready for a request.
     pub fn own(wire: Wire) -> Self {
-        Self { way: Way::Own(wire), alarm: None }
+        Self { way: Way::Own(wire), alarm: Alarm::default() }
     }
 
     /// One exchange of a connection that others share.
     pub fn shared(stream: Stream) -> Self {
-        Self { way: Way::Shared(stream), alarm: None }
+        Self { way: Way::Shared(stream), alarm: Alarm::default() }
     }
 
     /// The stream, if others share the connection.
@@ -212,23 +211,9 @@ impl Connection {
         }
     }
 
-    /// Whether it is `due` or later. If not, `cx` is woken by then: by one alarm for all calls over this connection, which may ring
-    /// early, so that a call registers no timer.
-    pub fn is_past(&mut self, due: Instant, cx: &mut Context<'_>) -> bool {
-        let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(due)));
-        if alarm.is_elapsed() || alarm.deadline() > due {
-            alarm.as_mut().reset(due);
-        }
-        loop {
-            // Unconstrained, for a poll that is put off would not set it.
-            if pin!(unconstrained(alarm.as_mut())).poll(cx).is_pending() {
-                return false;
-            }
-            if due <= Instant::now() {
-                return true;
-            }
-            alarm.as_mut().reset(due);
-        }
+    /// Ready at `due`, or later: by one alarm for all calls over this connection, so that a call registers no timer.
+    pub fn poll_due(&mut self, due: Instant, cx: &mut Context<'_>) -> Poll<()> {
+        self.alarm.poll_at(due, cx)
     }
 }
 

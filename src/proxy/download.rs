@@ -6,11 +6,12 @@ use std::task::{Context, Poll, ready};
 
 use actix_web::body::{BodySize, MessageBody};
 use bytes::Bytes;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::Instant;
 
 use super::connection::Body;
 use super::drain::Ending;
 use super::pool::{Link, Terms};
+use crate::alarm::Alarm;
 
 /// Why a response body broke off; the browser sees a message that never ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -29,8 +30,7 @@ pub struct Download {
     size: BodySize,
     /// Since when nothing has come; `None` while chunks come.
     silent_since: Option<Instant>,
-    /// Wakes us at a deadline, or before one that has moved on: a chunk costs no timer.
-    alarm: Option<Pin<Box<Sleep>>>,
+    alarm: Alarm,
     /// Completes when an event stream must end because the process goes down.
     ending: Option<Ending>,
 }
@@ -40,12 +40,12 @@ impl Download {
     pub fn streaming(body: Body, link: Link) -> Self {
         let size = link.connection.left(&body).map_or(BodySize::Stream, BodySize::Sized);
         let ending = link.ending();
-        Self { body: Some((body, link)), size, silent_since: None, alarm: None, ending }
+        Self { body: Some((body, link)), size, silent_since: None, alarm: Alarm::default(), ending }
     }
 
     /// No bytes, but the given length in the head: the answer to a HEAD request.
     pub fn empty(size: BodySize) -> Self {
-        Self { body: None, size, silent_since: None, alarm: None, ending: None }
+        Self { body: None, size, silent_since: None, alarm: Alarm::default(), ending: None }
     }
 
     /// Whether nothing has come for too long, or the call takes too long.
@@ -53,12 +53,7 @@ impl Download {
         let silent_since = *self.silent_since.get_or_insert_with(Instant::now);
         let silent = terms.idle.map(|limit| silent_since + limit);
         let Some(due) = silent.into_iter().chain(terms.over).min() else { return Poll::Pending };
-        let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(due)));
-        ready!(alarm.as_mut().poll(cx));
-        if Instant::now() < due {
-            alarm.as_mut().reset(due);
-            ready!(alarm.as_mut().poll(cx));
-        }
+        ready!(self.alarm.poll_at(due, cx));
         Poll::Ready(if terms.is_over() { DownloadFault::Late } else { DownloadFault::Silent })
     }
 

@@ -3,7 +3,7 @@
 //! (RFC 9110 §9.2.2, RFC 9112 §9.3.1).
 
 use std::future::poll_fn;
-use std::task::Poll;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -129,9 +129,7 @@ impl Ask<'_> {
             if let Poll::Ready(answer) = connection.poll_answer(asking, cx) {
                 return Poll::Ready(Ok(answer));
             }
-            if !connection.is_past(self.due(started), cx) {
-                return Poll::Pending;
-            }
+            ready!(connection.poll_due(self.due(started), cx));
             if self.watch.is_some_and(Watch::wants_more) {
                 Poll::Ready(Err(ProxyError::ClientGone))
             } else {

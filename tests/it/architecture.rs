@@ -12,7 +12,7 @@ const LAYERS: [&[&str]; 9] = [
     &["session"],
     &["oidc"],
     &["store", "audit", "traces"],
-    &["telemetry", "config", "clock", "secret", "formats", "http1"],
+    &["telemetry", "config", "clock", "alarm", "secret", "formats", "http1"],
 ];
 /// Siblings that may use each other, with the reason.
 const ALLOWED: [(&str, &str, &str); 3] = [

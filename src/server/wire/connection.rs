@@ -11,7 +11,6 @@ use std::time::Duration;
 use actix_web::dev::Payload;
 use tokio::time::Instant;
 
-use super::alarm::Alarm;
 use super::answer::write_refusal;
 use super::body::payload;
 use super::closing::{Closing, Seat};
@@ -19,6 +18,7 @@ use super::framing::{Terms, judge};
 use super::inbox::{Filled, Inbox, MOST_AHEAD, MOST_HEAD};
 use super::outbox::Outbox;
 use super::{Limits, Refusal};
+use crate::alarm::Alarm;
 use crate::edge::{Reply, Request};
 use crate::http1::RequestHead;
 use crate::server::transport::Transport;

@@ -2,7 +2,6 @@
 //! hands each to the handler, writes its answer. One connection is one task. Never reads a message that has two readings, never
 //! begins a request before the answer to the one before is complete, and never lets an incomplete answer look complete.
 
-mod alarm;
 mod answer;
 mod body;
 mod closing;
