@@ -20,6 +20,6 @@ pub use auth_error::AuthError;
 pub use code::Code;
 pub use problem::{ERROR_HEADER, LoginWish, Problem};
 pub use rate_limit::{Rates, client_key};
-pub use reply::{Passed, Reply, ReplyHead};
+pub use reply::{Passed, Reply, ReplyHead, set_cookies};
 pub use request::Request;
 pub use request_id::{RequestId, RequestIds};

@@ -141,17 +141,12 @@ impl Reply {
         }
     }
 
-    /// Adds `Set-Cookie` lines; an answer that sets cookies is never stored.
+    /// Adds `Set-Cookie` lines, as [`set_cookies`].
     pub fn set_cookies(&mut self, lines: Vec<String>) {
-        for line in lines {
-            match self {
-                Self::Own(response) => {
-                    let Ok(value) = HeaderValue::try_from(line) else { continue };
-                    response.headers_mut().append(header::SET_COOKIE, value);
-                    let never = HeaderValue::from_static("no-store");
-                    response.headers_mut().insert(header::CACHE_CONTROL, never);
-                }
-                Self::Passed(head, _) => {
+        match self {
+            Self::Own(response) => set_cookies(response, lines),
+            Self::Passed(head, _) => {
+                for line in lines {
                     head.add("set-cookie", line.as_bytes());
                     head.set_caching("no-store");
                 }
@@ -183,6 +178,18 @@ impl Reply {
                 (ReplyHead::Own(head), body)
             }
             Self::Passed(head, body) => (ReplyHead::Passed(head), body),
+        }
+    }
+}
+
+/// Adds `Set-Cookie` lines; an answer that sets cookies is never stored.
+pub fn set_cookies(response: &mut HttpResponse, lines: Vec<String>) {
+    for line in lines {
+        if let Ok(value) = HeaderValue::try_from(line) {
+            response.headers_mut().append(header::SET_COOKIE, value);
+            response
+                .headers_mut()
+                .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         }
     }
 }

@@ -12,9 +12,8 @@ use super::first_record::{Kept, record_of};
 use super::keeping::KeepFailure;
 use super::login_failure::{login_code, telling};
 use super::login_flow::{LoginFlow, see_other};
-use super::sessions::set_cookies;
 use crate::audit::{self, Event};
-use crate::edge::{AuthError, Code, Problem};
+use crate::edge::{AuthError, Code, Problem, set_cookies};
 use crate::oidc::CodeExchange;
 use crate::session::{
     LoginAttempt, LoginCookieError, LoginTrail, Opened, Replaced, SessionId, SessionRecord,

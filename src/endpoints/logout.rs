@@ -7,10 +7,10 @@ use actix_web::HttpResponse;
 use tokio::runtime::Handle;
 
 use super::call::Call;
-use super::sessions::{Sessions, set_cookies};
+use super::sessions::Sessions;
 use crate::audit::{self, Event};
 use crate::config::{LogoutConfig, LogoutMode};
-use crate::edge::Problem;
+use crate::edge::{Problem, set_cookies};
 use crate::guard::Guard;
 use crate::session::Kept;
 use crate::store::{Tokens, Whom};

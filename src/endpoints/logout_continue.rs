@@ -9,8 +9,8 @@ use url::Url;
 use super::call::Call;
 use super::login_flow::see_other;
 use super::logout::LogoutParts;
-use super::sessions::{Sessions, set_cookies};
-use crate::edge::{Code, Problem, pages};
+use super::sessions::Sessions;
+use crate::edge::{Code, Problem, pages, set_cookies};
 use crate::secret::Random;
 
 /// A longer address is posted as a form: servers and proxies refuse long ones.

@@ -27,4 +27,4 @@ pub use call::{Call, Seen, peer, wants_page};
 pub use keeping::Keeping;
 pub use login_flow::LoginFlow;
 pub use loop_watch::LoopWatch;
-pub use sessions::{NoSession, Sessions, set_cookies};
+pub use sessions::{NoSession, Sessions};

@@ -4,8 +4,8 @@
 use actix_web::HttpResponse;
 
 use super::call::Call;
-use super::sessions::{Sessions, set_cookies};
-use crate::edge::Problem;
+use super::sessions::Sessions;
+use crate::edge::{Problem, set_cookies};
 use crate::guard::Guard;
 use crate::tokens::Freshness;
 

@@ -5,8 +5,8 @@ use actix_web::HttpResponse;
 use serde_json::value::RawValue;
 
 use super::call::Call;
-use super::sessions::{NoSession, Sessions, set_cookies};
-use crate::edge::Problem;
+use super::sessions::{NoSession, Sessions};
+use crate::edge::{Problem, set_cookies};
 use crate::guard::Guard;
 use crate::session::OpenSession;
 

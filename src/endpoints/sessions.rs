@@ -4,9 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::HttpResponse;
-use actix_web::http::header::{self, HeaderValue};
-
 use super::call::Call;
 use super::keeping::{KeepFailure, Keeping};
 use crate::audit::{self, Event};
@@ -299,17 +296,5 @@ impl Sessions {
 
     fn ended(&self, record: &SessionRecord) -> Option<Tokens> {
         self.deny.ended(&self.providers.known_as(record))
-    }
-}
-
-/// Adds `Set-Cookie` lines; an answer that sets cookies is never stored.
-pub fn set_cookies(response: &mut HttpResponse, lines: Vec<String>) {
-    for line in lines {
-        if let Ok(value) = HeaderValue::try_from(line) {
-            response.headers_mut().append(header::SET_COOKIE, value);
-            response
-                .headers_mut()
-                .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        }
     }
 }

@@ -17,7 +17,7 @@ const PLAIN: [bool; 256] = {
 };
 
 /// Fields about one connection, never forwarded (RFC 9110 §7.6.1), and those that frame a message: framing is made anew.
-pub fn is_hop_by_hop(name: &str) -> bool {
+fn is_hop_by_hop(name: &str) -> bool {
     matches!(
         name,
         "connection"
@@ -31,9 +31,9 @@ pub fn is_hop_by_hop(name: &str) -> bool {
     ) || name.starts_with("proxy-")
 }
 
-/// What almost every request brings, and what passes: known at a glance, so that only the rest is looked at closely.
-pub fn is_ordinary_upstream(name: &str) -> bool {
-    matches!(
+/// Whether a request field goes to an upstream, as far as its name says. What almost every request brings is known at a glance.
+pub fn goes_up(name: &str) -> bool {
+    let is_ordinary = matches!(
         name,
         "accept"
             | "accept-encoding"
@@ -49,12 +49,13 @@ pub fn is_ordinary_upstream(name: &str) -> bool {
             | "sec-ch-ua-mobile"
             | "sec-ch-ua-platform"
             | "user-agent"
-    )
+    );
+    is_ordinary || !(is_hop_by_hop(name) || stops_upstream(name))
 }
 
-/// The same of answers.
-pub fn is_ordinary_downstream(name: &str) -> bool {
-    matches!(
+/// The same of an answer's field and the browser.
+pub fn comes_down(name: &str) -> bool {
+    let is_ordinary = matches!(
         name,
         "cache-control"
             | "content-encoding"
@@ -63,7 +64,8 @@ pub fn is_ordinary_downstream(name: &str) -> bool {
             | "etag"
             | "last-modified"
             | "vary"
-    )
+    );
+    is_ordinary || !(is_hop_by_hop(name) || stops_downstream(name))
 }
 
 /// The field names that `Connection` lines list, lower case; `None` when there are too many.
@@ -103,7 +105,7 @@ pub fn spells(name: &str, known: &str) -> bool {
 
 /// Request fields that never reach an upstream, under any spelling that a CGI-like server would take for them:
 /// `X_Forwarded_For` and `x.forwarded.for` become the same variable there.
-pub fn stops_upstream(name: &str) -> bool {
+fn stops_upstream(name: &str) -> bool {
     if name.bytes().all(|byte| PLAIN.get(usize::from(byte)) == Some(&true)) {
         return stops_by_name(name);
     }
@@ -175,7 +177,7 @@ fn is_ours(name: &str) -> bool {
 }
 
 /// Response fields that never reach the browser: they steer the whole origin, or whoever stands between (PX-11).
-pub fn stops_downstream(name: &str) -> bool {
+fn stops_downstream(name: &str) -> bool {
     const FAMILIES: [&str; 4] =
         ["access-control-", "cross-origin-", "content-security-policy", "x-accel-"];
     // Says only "do not buffer", which event streams need.
@@ -314,8 +316,8 @@ mod tests {
         )]
         name: &str,
     ) {
-        assert!(!is_ordinary_upstream(name) || !(stops_upstream(name) || is_hop_by_hop(name)));
-        assert!(!is_ordinary_downstream(name) || !(stops_downstream(name) || is_hop_by_hop(name)));
+        assert_eq!(goes_up(name), !(stops_upstream(name) || is_hop_by_hop(name)));
+        assert_eq!(comes_down(name), !(stops_downstream(name) || is_hop_by_hop(name)));
     }
 
     // proves: PX-11

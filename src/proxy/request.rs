@@ -105,8 +105,7 @@ fn pass_fields(
     let named = fields::connection_options(request.fields().get_all("connection"))
         .ok_or(ProxyError::BadRequest("too many connection options"))?;
     for (name, value) in request.fields().iter() {
-        let is_ordinary = fields::is_ordinary_upstream(name);
-        if !is_ordinary && (fields::is_hop_by_hop(name) || fields::stops_upstream(name))
+        if !fields::goes_up(name)
             || name == outgoing.csrf_header
             || !outgoing.route.forwards(name)
             || named.iter().any(|option| option == name)

@@ -112,8 +112,7 @@ impl<'a> Said<'a> {
     fn pass_fields(&self, to: &mut Passed, has_disposition: bool) {
         let route = self.outgoing.route;
         for (name, value) in self.fields.iter() {
-            let is_ordinary = fields::is_ordinary_downstream(name);
-            if !is_ordinary && (fields::is_hop_by_hop(name) || fields::stops_downstream(name))
+            if !fields::comes_down(name)
                 || matches!(name, "location" | "content-location")
                 || name == "content-disposition" && has_disposition
                 || route.replaces(name)

@@ -88,6 +88,8 @@ async fn an_answer_ends_where_its_framing_says_and_leaves_the_connection_good_or
 async fn old_servers_keep_a_connection_only_if_they_say_so_and_head_has_no_body() {
     let old = b"HTTP/1.0 200 OK\r\ncontent-length: 2\r\n\r\nhi";
     assert_eq!(said(&Method::GET, old, false).await, Ok((200, b"hi".to_vec(), false)));
+    let both = b"HTTP/1.0 200 OK\r\nconnection: close, keep-alive\r\ncontent-length: 2\r\n\r\nhi";
+    assert_eq!(said(&Method::GET, both, false).await, Ok((200, b"hi".to_vec(), false)));
     let kept = b"HTTP/1.0 200 OK\r\nconnection: keep-alive\r\ncontent-length: 2\r\n\r\nhi";
     assert_eq!(said(&Method::GET, kept, false).await, Ok((200, b"hi".to_vec(), true)));
     for length in ["content-length: 9\r\n", "transfer-encoding: chunked\r\n", ""] {
@@ -158,6 +160,30 @@ async fn an_idle_connection_that_says_something_or_ends_is_not_used_again() {
     let (mut fresh, mut theirs) = pair();
     theirs.write_all(b"HTTP/1.1 204 No\r\n\r\n").await.unwrap();
     assert_eq!(answer(&mut fresh, &mut request).await.unwrap().status, 204);
+}
+
+#[tokio::test]
+async fn what_failed_over_tls_may_have_gone_in_part() {
+    let (wire, theirs) = pair();
+    drop(theirs);
+    let fault = answer(&mut wire.over_tls(), &mut asked(&Method::POST)).await.err();
+    assert_eq!(fault, Some(Fault::Closed), "it is not sent again as it is");
+}
+
+#[tokio::test]
+async fn a_dead_connection_is_known_though_its_task_has_used_up_its_turn() {
+    let (mut wire, theirs) = pair();
+    drop(theirs);
+    poll_fn(|cx| {
+        let mut spent = 0;
+        while pin!(tokio::task::consume_budget()).poll(cx).is_ready() {
+            spent += 1;
+            assert!(spent < 10_000, "a task has no end of turns");
+        }
+        assert!(!wire.is_ready(cx));
+        Poll::Ready(())
+    })
+    .await;
 }
 
 fn upload(chunks: &[&'static [u8]], announced: Option<usize>) -> Upload {

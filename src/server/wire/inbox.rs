@@ -191,15 +191,13 @@ impl Inbox {
         if !inner.buffer.is_empty() {
             return;
         }
-        let usual = (inner.passed + LEAST).max(FEW);
-        (inner.passed, inner.step) = (0, usual);
+        let mut room = (inner.passed + LEAST).max(FEW);
         // By what has passed: what a buffer can hold it does not say while a part of it is given away.
-        let was_large = inner.step > USUAL || inner.buffer.capacity() > USUAL + LEAST;
-        if was_large {
+        if room > USUAL || inner.buffer.capacity() > USUAL + LEAST {
             inner.buffer = BytesMut::new();
-            inner.step = FEW;
+            room = FEW;
         }
-        let room = inner.step;
+        (inner.passed, inner.step) = (0, room);
         // Takes no memory, unless the buffer is new or somebody still holds a piece of it.
         inner.buffer.reserve(room);
     }
