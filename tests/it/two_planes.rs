@@ -1,13 +1,17 @@
 //! The architecture rests on this: a worker runs its own tasks on its own thread, and work given to the control plane
 //! finishes although the browser that asked for it has gone away.
 
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
-use actix_web::dev::{ServiceRequest, ServiceResponse, fn_service};
-use actix_web::{App, Error, HttpResponse, HttpServer};
+use actix_server::Server;
+use actix_web::HttpResponse;
+use cloakroom::edge::{Reply, Request};
+use cloakroom::proxy::Drain;
+use cloakroom::server::wire::{self, Limits, Listeners};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
@@ -34,11 +38,7 @@ impl Drop for Dropped {
     }
 }
 
-async fn handler(
-    request: ServiceRequest,
-    control: Handle,
-    seen: Arc<Seen>,
-) -> Result<ServiceResponse, Error> {
+async fn handler(request: Request, control: Handle, seen: Arc<Seen>) -> Reply {
     let worker = thread::current().id();
     // The data plane: a task that never leaves this thread (an upstream connection's driver lives like this).
     let local = tokio::task::spawn_local(async { thread::current().id() }).await.unwrap();
@@ -57,27 +57,24 @@ async fn handler(
     let elsewhere: ThreadId = control.spawn(work).await.unwrap();
     assert_ne!(elsewhere, worker);
     dropped.1 = true;
-    Ok(request.into_response(HttpResponse::Ok().body("done")))
+    HttpResponse::Ok().body("done").into()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn control_plane_work_outlives_the_browser_and_workers_keep_their_own_tasks() {
     let seen = Arc::new(Seen::default());
     let (control, shared) = (Handle::current(), Arc::clone(&seen));
-    let server = HttpServer::new(move || {
+    let handlers = move || {
         let (control, seen) = (control.clone(), Arc::clone(&shared));
-        App::new().default_service(fn_service(move |request| {
-            handler(request, control.clone(), Arc::clone(&seen))
-        }))
-    })
-    .workers(2)
-    // A browser never half-closes: the end of its stream means that it has gone.
-    .h1_allow_half_closed(false)
-    .disable_signals()
-    .bind("127.0.0.1:0")
-    .unwrap();
-    let address = server.addrs()[0];
-    let server = server.run();
+        move |request, _body| handler(request, control.clone(), Arc::clone(&seen))
+    };
+    let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = tcp.local_addr().unwrap();
+    let server = Server::build().workers(2).disable_signals();
+    let minute = Duration::from_secs(60);
+    let limits = Limits { head: minute, idle: minute, write: minute };
+    let listeners = Listeners { tcp, tls: None, unix: None };
+    let server = wire::serve(server, listeners, limits, &Drain::default(), handlers).unwrap();
     let stop = server.handle();
     let running = tokio::spawn(server);
 
