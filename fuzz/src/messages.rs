@@ -2,7 +2,8 @@
 
 use bytes::BytesMut;
 use cloakroom::http1::{
-    BodyFault, Decoder, Fields, Piece, chunk_head, read_request, read_response,
+    BodyFault, Decoder, Fields, LAST_CHUNK, LINE_END, Piece, chunk_head, read_request,
+    read_response,
 };
 
 /// Whatever comes over a connection: a head is read alike however its bytes are cut, no field of it holds what would end a line, and
