@@ -2,11 +2,12 @@
 //! the same run on the same machine; and what the parts cost. Loopback only. Servers run on the first core, load and
 //! upstream on the others. It trusts CPU time and instruction counts, not how fast this machine happens to be.
 //!
-//! Arguments name scenarios; none is all of them. `CLOAKROOM_BIN` names the binary under test (default: the one cargo
+//! Arguments name scenarios; none is all of them but `builds`. `CLOAKROOM_BIN` names the binary under test (default: the one cargo
 //! built for this bench), `BENCH_ROUNDS` the measured rounds per server.
 #![expect(clippy::print_stdout, reason = "the report is the output")]
 
 mod bodies;
+mod builds;
 mod callgrind;
 mod chart;
 mod cloakroom;
@@ -42,7 +43,7 @@ const ROUNDS: usize = 15;
 type Run = fn(&Stand) -> anyhow::Result<()>;
 
 /// What can be asked for by name, in the order in which it runs.
-const SCENARIOS: [(&str, Run); 13] = [
+const SCENARIOS: [(&str, Run); 14] = [
     ("parts", parts::run),
     ("start", start::run),
     ("get-1k", |stand| proxied::run(stand, &proxied::GET_1K)),
@@ -56,7 +57,11 @@ const SCENARIOS: [(&str, Run); 13] = [
     ("routes", routes::run),
     ("tokens", tokens::run),
     ("callgrind", callgrind::run),
+    (BUILDS, builds::run),
 ];
+
+/// Needs another binary.
+const BUILDS: &str = "builds";
 
 fn main() -> anyhow::Result<()> {
     // `cargo test --all-targets` runs benches too: nobody wants this one there.
@@ -82,7 +87,8 @@ fn main() -> anyhow::Result<()> {
     let stand = Stand::new(binary, rounds)?;
     println!("session: {} bytes of cookies", stand.browser.cookies.len());
     for (name, run) in SCENARIOS {
-        if named.is_empty() || named.iter().any(|wanted| wanted == name) {
+        let is_asked_for = named.iter().any(|wanted| wanted == name);
+        if is_asked_for || (named.is_empty() && name != BUILDS) {
             run(&stand).with_context(|| format!("scenario {name}"))?;
         }
     }
