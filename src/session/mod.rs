@@ -8,6 +8,7 @@ mod login_cookie;
 mod login_trail;
 mod logout_cookie;
 mod names;
+mod plain;
 mod record;
 mod registration;
 mod ruled_claims;
