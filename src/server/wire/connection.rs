@@ -8,12 +8,12 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use actix_web::dev::Payload;
 use tokio::time::Instant;
 
 use super::answer::write_refusal;
 use super::body::payload;
 use super::closing::{Closing, Seat};
+use super::desk::{Desk, Desks};
 use super::framing::{Terms, judge};
 use super::inbox::{Filled, Inbox, MOST_AHEAD, MOST_HEAD};
 use super::outbox::Outbox;
@@ -28,31 +28,31 @@ const LINGER: Duration = Duration::from_secs(2);
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// What the connections of a worker share.
-pub(super) struct Wire<H> {
-    pub handler: H,
+pub(super) struct Wire {
+    pub desks: Desks,
     pub limits: Limits,
     pub closing: Closing,
 }
 
 /// One of them.
-pub(super) struct Connection<T, H> {
-    pub(super) wire: Rc<Wire<H>>,
+pub(super) struct Connection<T> {
+    pub(super) wire: Rc<Wire>,
     pub(super) io: T,
     pub(super) inbox: Rc<Inbox>,
     pub(super) outbox: Outbox,
     alarm: Alarm,
     seat: Seat,
     peer: Option<IpAddr>,
-    /// When the wait for a head is over.
-    due: Instant,
+    /// When the wait for a head is over; `None` until somebody waits, for most heads are there at once.
+    due: Option<Instant>,
     /// A byte of the head has come, or the time for the head has begun without one.
     has_begun: bool,
 }
 
 /// What is to be done next on a connection.
-enum Next<F> {
-    /// A request, and its handler at work; boxed, so that an idle connection is small.
-    Asked(Pin<Box<F>>, Terms),
+enum Next {
+    /// A request, and the desk that it is on.
+    Asked(Desk, Terms),
     Refused(Refusal),
     Over,
 }
@@ -77,15 +77,9 @@ pub(super) enum News {
     Gone,
 }
 
-impl<T, H, F> Connection<T, H>
-where
-    T: Transport,
-    H: Fn(Request, Payload) -> F,
-    F: Future<Output = Reply>,
-{
-    pub fn new(wire: Rc<Wire<H>>, io: T) -> Self {
+impl<T: Transport> Connection<T> {
+    pub fn new(wire: Rc<Wire>, io: T) -> Self {
         let (peer, seat) = (io.peer(), wire.closing.seat());
-        let due = Instant::now() + wire.limits.head;
         Self {
             wire,
             io,
@@ -94,7 +88,7 @@ where
             alarm: Alarm::default(),
             seat,
             peer,
-            due,
+            due: None,
             has_begun: true,
         }
     }
@@ -103,7 +97,7 @@ where
     pub async fn serve(mut self) {
         loop {
             let after = match poll_fn(|cx| self.poll_next(cx)).await {
-                Next::Asked(answer, terms) => self.exchange(answer, terms).await,
+                Next::Asked(desk, terms) => self.exchange(desk, terms).await,
                 Next::Refused(refusal) => {
                     write_refusal(refusal, self.outbox.buffer());
                     self.written(After::Linger).await
@@ -120,7 +114,7 @@ where
     }
 
     /// Waits for the next request.
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next<F>> {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
         loop {
             match self.inbox.take_head() {
                 Ok(Some(head)) => {
@@ -138,26 +132,26 @@ where
         if self.seat.has_begun(cx) {
             return Poll::Ready(Next::Over);
         }
-        ready!(self.alarm.poll_at(self.due, cx));
+        let limits = self.wire.limits;
+        let limit = if self.has_begun { limits.head } else { limits.idle };
+        let due = *self.due.get_or_insert_with(|| Instant::now() + limit);
+        ready!(self.alarm.poll_at(due, cx));
         Poll::Ready(if self.inbox.is_blank() { Next::Over } else { Next::Refused(Refusal::Late) })
     }
 
     fn head_begins(&mut self) {
         if !self.has_begun {
-            self.has_begun = true;
-            self.due = Instant::now() + self.wire.limits.head;
+            (self.has_begun, self.due) = (true, None);
         }
     }
 
     /// Begins to wait for a request after another.
     fn rest(&mut self) {
         self.inbox.rest();
-        self.has_begun = !self.inbox.is_blank();
-        let limits = self.wire.limits;
-        self.due = Instant::now() + if self.has_begun { limits.head } else { limits.idle };
+        (self.has_begun, self.due) = (!self.inbox.is_blank(), None);
     }
 
-    fn begin(&mut self, head: RequestHead, cx: &mut Context<'_>) -> Result<Next<F>, Refusal> {
+    fn begin(&mut self, head: RequestHead, cx: &mut Context<'_>) -> Result<Next, Refusal> {
         let (terms, framing) = judge(&head)?;
         let request = Request::new(head, self.peer).ok_or(Refusal::Malformed)?;
         let payload = payload(&self.inbox, framing);
@@ -171,27 +165,22 @@ where
                 && !self.inbox.is_ended()
             {}
         }
-        Ok(Next::Asked(Box::pin((self.wire.handler)(request, payload)), terms))
+        Ok(Next::Asked(self.wire.desks.ask(request, payload), terms))
     }
 
-    async fn exchange(&mut self, mut answer: Pin<Box<F>>, terms: Terms) -> After {
-        let Some(reply) = poll_fn(|cx| self.poll_answer(answer.as_mut(), cx)).await else {
+    async fn exchange(&mut self, mut desk: Desk, terms: Terms) -> After {
+        let Some(reply) = poll_fn(|cx| self.poll_answer(&mut desk, cx)).await else {
             return After::Cut;
         };
-        // With all that it holds, the body among it.
-        drop(answer);
+        self.wire.desks.free(desk);
         self.send(reply, terms).await
     }
 
     /// Lets the handler work; `None` when the client has gone.
-    fn poll_answer(
-        &mut self,
-        mut answer: Pin<&mut F>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Reply>> {
+    fn poll_answer(&mut self, desk: &mut Desk, cx: &mut Context<'_>) -> Poll<Option<Reply>> {
         let mut is_gone = false;
         loop {
-            if let Poll::Ready(reply) = answer.as_mut().poll(cx) {
+            if let Poll::Ready(reply) = desk.poll(cx) {
                 return Poll::Ready(Some(reply));
             }
             if is_gone || matches!(self.poll_flush(cx), Poll::Ready(Err(_))) {
@@ -258,7 +247,7 @@ where
     }
 }
 
-impl<T, H> Drop for Connection<T, H> {
+impl<T> Drop for Connection<T> {
     fn drop(&mut self) {
         self.inbox.end();
     }

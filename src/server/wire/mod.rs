@@ -7,6 +7,7 @@ mod body;
 mod closing;
 mod connection;
 mod date;
+mod desk;
 mod framing;
 mod inbox;
 mod outbox;

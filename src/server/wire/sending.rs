@@ -6,7 +6,6 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use actix_web::body::{BoxBody, MessageBody as _};
-use actix_web::dev::Payload;
 use bytes::Bytes;
 
 use super::answer::{Framing, Plan};
@@ -14,7 +13,7 @@ use super::connection::{After, Connection, News};
 use super::framing::{Persistence, Terms};
 use super::inbox::{Filled, MOST_AHEAD};
 use super::outbox::Outbox;
-use crate::edge::{Reply, Request};
+use crate::edge::Reply;
 use crate::server::transport::Transport;
 
 /// How often more of a body is asked for that nobody wants.
@@ -28,12 +27,7 @@ enum Body {
     Broken,
 }
 
-impl<T, H, F> Connection<T, H>
-where
-    T: Transport,
-    H: Fn(Request, Payload) -> F,
-    F: Future<Output = Reply>,
-{
+impl<T: Transport> Connection<T> {
     /// Sends head and body of `reply`.
     pub(super) async fn send(&mut self, reply: Reply, terms: Terms) -> After {
         let (head, body) = reply.into_parts();

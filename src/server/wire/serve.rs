@@ -15,6 +15,7 @@ use tokio::net::{TcpStream, UnixStream};
 use super::Limits;
 use super::closing::Closing;
 use super::connection::{Connection, Wire};
+use super::desk::Desks;
 use crate::edge::{Reply, Request};
 use crate::proxy::Drain;
 use crate::server::transport::Transport;
@@ -51,11 +52,11 @@ where
             drain.begun().await;
             told.begin();
         });
-        Rc::new(Wire { handler: handlers(), limits, closing })
+        Rc::new(Wire { desks: Desks::new(handlers()), limits, closing })
     };
     let of_unix = wire.clone();
     let server = match listeners.unix {
-        Some(unix) => server.listen_uds("unix", unix, move || of::<UnixStream, _, _>(of_unix()))?,
+        Some(unix) => server.listen_uds("unix", unix, move || of::<UnixStream>(of_unix()))?,
         None => server,
     };
     let server = match listeners.tls {
@@ -64,23 +65,18 @@ where
             acceptor.set_handshake_timeout(limits.head);
             server.listen("tls", listeners.tcp, move || {
                 let secured = acceptor.clone().map_err(|_handshake| ());
-                secured.and_then(of::<TlsStream<TcpStream>, _, _>(wire()))
+                secured.and_then(of::<TlsStream<TcpStream>>(wire()))
             })?
         }
-        None => server.listen("tcp", listeners.tcp, move || of::<TcpStream, _, _>(wire()))?,
+        None => server.listen("tcp", listeners.tcp, move || of::<TcpStream>(wire()))?,
     };
     Ok(server.run())
 }
 
 /// Serves each connection that comes.
-fn of<T, H, F>(
-    wire: Rc<Wire<H>>,
-) -> impl ServiceFactory<T, Config = (), Response = (), Error = (), InitError = ()>
-where
-    T: Transport + 'static,
-    H: Fn(Request, Payload) -> F + 'static,
-    F: Future<Output = Reply> + 'static,
-{
+fn of<T: Transport + 'static>(
+    wire: Rc<Wire>,
+) -> impl ServiceFactory<T, Config = (), Response = (), Error = (), InitError = ()> {
     fn_service(move |io: T| {
         io.tune(wire.limits.write);
         let connection = Connection::new(Rc::clone(&wire), io);

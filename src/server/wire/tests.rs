@@ -23,6 +23,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::Limits;
 use super::closing::Closing;
 use super::connection::{Connection, Wire};
+use super::desk::Desks;
 use super::outbox::Outbox;
 use crate::edge::{Reply, Request};
 use crate::http1::{self, Decoder};
@@ -153,7 +154,8 @@ impl Client {
             let answer = answer(Rc::clone(&handler_house), request, body);
             async move { Reply::from(answer.await) }
         };
-        let wire = Wire { handler, limits: LIMITS, closing: house.closing.clone() };
+        let wire =
+            Wire { desks: Desks::new(handler), limits: LIMITS, closing: house.closing.clone() };
         spawn_local(Connection::new(Rc::new(wire), theirs).serve());
         Self { io, house: Rc::clone(house) }
     }
@@ -720,7 +722,7 @@ fn a_chunk_goes_in_only_behind_the_end_of_the_one_before() {
 fn an_idle_connection_is_small() {
     with(async |client| {
         let handler = |_: Request, _: Payload| pending::<Reply>();
-        let wire = Wire { handler, limits: LIMITS, closing: Closing::default() };
+        let wire = Wire { desks: Desks::new(handler), limits: LIMITS, closing: Closing::default() };
         let connection = Connection::new(Rc::new(wire), duplex(1).0).serve();
         let size = std::mem::size_of_val(&connection);
         assert!(size < 3 * 1024, "{size} bytes");
