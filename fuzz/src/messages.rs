@@ -16,7 +16,7 @@ pub fn messages(data: &[u8]) {
     assert_eq!(whole, chunks(data, cut), "cut every {cut}");
     if let Ok((body, rest)) = whole {
         assert!(body.len() + rest < data.len(), "there is no last chunk");
-        let mut again = BytesMut::new();
+        let mut again = Vec::new();
         for part in body.chunks(cut) {
             chunk_head(part.len(), &mut again);
             again.extend_from_slice(part);

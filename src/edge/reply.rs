@@ -5,7 +5,6 @@ use actix_web::HttpResponse;
 use actix_web::body::{BodySize, BoxBody, MessageBody as _};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
-use bytes::{BufMut as _, BytesMut};
 
 use super::problem::ERROR_HEADER;
 use crate::http1::{is_value, put_field};
@@ -43,16 +42,24 @@ impl ReplyHead {
 pub struct Passed {
     status: StatusCode,
     /// Whole lines, each with its end.
-    lines: BytesMut,
-    /// The lines of `Cache-Control`, which may still be overruled.
-    caching: BytesMut,
+    lines: Vec<u8>,
+    caching: Caching,
     has_date: bool,
+}
+
+/// What is said of caching, which may still be overruled.
+enum Caching {
+    /// Nothing.
+    Silent,
+    /// Whole lines, as they came.
+    Said(Vec<u8>),
+    Set(&'static str),
 }
 
 impl Passed {
     /// Without fields; `room` in bytes for all of them. More is fine, and costs an allocation.
     pub fn new(status: StatusCode, room: usize) -> Self {
-        let (lines, caching) = (BytesMut::with_capacity(room), BytesMut::new());
+        let (lines, caching) = (Vec::with_capacity(room), Caching::Silent);
         Self { status, lines, caching, has_date: false }
     }
 
@@ -69,18 +76,29 @@ impl Passed {
 
     /// Adds a field as it stands in a head that was read: nothing in it ends a line.
     pub fn pass(&mut self, name: &str, value: &[u8]) {
-        match name {
-            "cache-control" => return put_field(&mut self.caching, name, &[value]),
-            "date" => self.has_date = true,
+        match (name, &mut self.caching) {
+            ("cache-control", Caching::Said(lines)) => return put_field(lines, name, &[value]),
+            ("cache-control", Caching::Silent) => {
+                let mut lines = Vec::with_capacity(name.len() + value.len() + 4);
+                put_field(&mut lines, name, &[value]);
+                self.caching = Caching::Said(lines);
+                return;
+            }
+            ("cache-control", Caching::Set(_)) => return,
+            ("date", _) => self.has_date = true,
             _ => {}
         }
         put_field(&mut self.lines, name, &[value]);
     }
 
-    /// Overrules what was said of caching.
+    /// Adds lines that stand in this program, each with its end; none is of caching or a date.
+    pub fn add_lines(&mut self, lines: &'static str) {
+        self.lines.extend_from_slice(lines.as_bytes());
+    }
+
+    /// Overrules what is said of caching.
     pub fn set_caching(&mut self, value: &'static str) {
-        self.caching.clear();
-        put_field(&mut self.caching, "cache-control", &[value.as_bytes()]);
+        self.caching = Caching::Set(value);
     }
 
     /// Whether it says when it was made.
@@ -89,11 +107,14 @@ impl Passed {
     }
 
     /// Writes all field lines.
-    pub fn write(&self, out: &mut BytesMut) {
-        out.put_slice(&self.lines);
-        // Whoever decides it has done so. An answer to a cookie that says nothing may be stored by anybody (PX-12).
-        let silent = b"cache-control: no-store\r\n";
-        out.put_slice(if self.caching.is_empty() { silent } else { &self.caching });
+    pub fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.lines);
+        match &self.caching {
+            Caching::Said(lines) => out.extend_from_slice(lines),
+            Caching::Set(value) => put_field(out, "cache-control", &[value.as_bytes()]),
+            // Whoever decides it has done so. An answer to a cookie that says nothing may be stored by anybody (PX-12).
+            Caching::Silent => out.extend_from_slice(b"cache-control: no-store\r\n"),
+        }
     }
 }
 
@@ -207,9 +228,9 @@ mod tests {
     }
 
     fn text(head: &Passed) -> Vec<u8> {
-        let mut out = BytesMut::new();
+        let mut out = Vec::new();
         head.write(&mut out);
-        out.to_vec()
+        out
     }
 
     #[test]
@@ -220,6 +241,7 @@ mod tests {
             b"x-one: \xe4\r\ncache-control: private\r\ncache-control: max-age=3\r\n"
         );
         head.set_caching("no-store");
+        head.pass("cache-control", b"public");
         assert_eq!(text(&head), b"x-one: \xe4\r\ncache-control: no-store\r\n");
         assert!(!head.has_date());
         head.pass("date", b"now");

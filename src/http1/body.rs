@@ -242,7 +242,7 @@ mod tests {
             chunks in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 1..70), 0..6),
             cuts in proptest::collection::vec(1..9_usize, 1..40),
         ) {
-            let mut bytes = BytesMut::new();
+            let mut bytes = Vec::new();
             for chunk in &chunks {
                 chunk_head(chunk.len(), &mut bytes);
                 bytes.extend_from_slice(chunk);

@@ -140,7 +140,7 @@ fn bit(name: &str) -> u64 {
 
 /// A value as text: visible ASCII, blanks and tabs.
 pub fn text(value: &[u8]) -> Option<&str> {
-    let is_text = value.iter().all(|byte| matches!(byte, b'\t' | b' '..=b'~'));
+    let is_text = is_plain(value) || value.iter().all(|byte| matches!(byte, b'\t' | b' '..=b'~'));
     std::str::from_utf8(value).ok().filter(|_| is_text)
 }
 
@@ -155,14 +155,16 @@ pub fn length(value: &[u8]) -> Option<u64> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
 }
 
-/// Whether bytes are a field's value (RFC 9110 §5.5): no control but the tab. Looks at all of them, without a way out: that is what a
-/// processor does many bytes at a time.
+/// Whether bytes are a field's value (RFC 9110 §5.5): no control but the tab.
 pub fn is_value(value: &[u8]) -> bool {
-    let bad = value.iter().fold(0, |bad, byte| {
-        let (is_control, is_tab) = (u8::from(*byte < b' '), u8::from(*byte == b'\t'));
-        bad | (is_control & (is_tab ^ 1)) | u8::from(*byte == 0x7f)
-    });
-    bad == 0
+    is_plain(value) || !value.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t')
+}
+
+/// Whether bytes are what nearly all values consist of: visible ASCII and blanks. Looks at all of them, without a way out: that is what
+/// a processor does many bytes at a time.
+fn is_plain(value: &[u8]) -> bool {
+    let most = value.iter().fold(0, |most, byte| byte.wrapping_sub(b' ').max(most));
+    most <= b'~' - b' '
 }
 
 #[cfg(test)]

@@ -80,6 +80,16 @@ impl From<Fault> for Failed {
     }
 }
 
+impl Asking {
+    /// What the head stood in, once all of the request was sent.
+    pub fn take_room(&mut self) -> Option<Vec<u8>> {
+        match self {
+            Self::Own(sending) => sending.take_room(),
+            Self::Shared(_) => None,
+        }
+    }
+}
+
 impl Connection {
     /// HTTP/1.1, ready for a request.
     pub fn own(wire: Wire) -> Self {

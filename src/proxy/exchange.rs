@@ -14,26 +14,28 @@ use super::fields::is_event_stream;
 use super::head::Head;
 use super::pool::{Link, Pool, Slot, Terms};
 use super::route::Route;
+use super::shelf::Shelf;
 use super::upload::{Upload, UploadFault, Watch};
 use crate::config::{Retry, RouteConfig, Upstream};
 
 /// A time limit beyond this is as good as none, and cannot overflow a point in time.
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Sends what `head` builds, with `upload` as its body. The link belongs to the body of the answer.
+/// Sends what `head` builds, in the room that it is given, with `upload` as its body. The link belongs to the body of the answer.
 pub async fn send(
     pool: &Pool,
     route: &Route,
     upload: Upload,
-    head: impl Fn() -> Result<Head, ProxyError>,
+    head: impl Fn(Vec<u8>) -> Result<Head, ProxyError>,
 ) -> Result<(Answer, Link), ProxyError> {
     let slot = pool.enter(route)?;
     let (upstream, route) = (route.upstream(), route.config());
     let watch = upload.watch();
     let started = Instant::now();
     let over = route.total_timeout.map(|limit| started + limit.min(LONGEST_WAIT));
-    let ask = Ask { watch: watch.as_deref(), limit: route.response_timeout, over };
-    let first = head()?;
+    let home = slot.home();
+    let ask = Ask { watch: watch.as_deref(), limit: route.response_timeout, over, home: &home };
+    let first = head(home.room())?;
     let may_repeat =
         route.retry == Retry::Idempotent && watch.is_none() && first.method().is_idempotent();
     let unsent = match slot.reuse(started) {
@@ -44,7 +46,7 @@ pub async fn send(
                 Ok(answer) => return Ok(ask.begun((answer, asking), slot, connection, route)),
                 Err(Failed::Unsent) => Unsent::Begun(asking),
                 Err(failed) if ask.may_go_again(failed, may_repeat) => {
-                    Unsent::New(head()?, Upload::nothing())
+                    Unsent::New(head(home.room())?, Upload::nothing())
                 }
                 Err(failed) => return Err(ask.reason(failed)),
             }
@@ -115,6 +117,8 @@ struct Ask<'a> {
     limit: Duration,
     /// When the whole call must be over.
     over: Option<Instant>,
+    /// Where the room of heads that were sent is kept.
+    home: &'a Shelf,
 }
 
 impl Ask<'_> {
@@ -126,7 +130,11 @@ impl Ask<'_> {
         started: Instant,
     ) -> Result<Result<Answer, Failed>, ProxyError> {
         poll_fn(|cx| {
-            if let Poll::Ready(answer) = connection.poll_answer(asking, cx) {
+            let answer = connection.poll_answer(asking, cx);
+            if let Some(room) = asking.take_room() {
+                self.home.keep_room(room);
+            }
+            if let Poll::Ready(answer) = answer {
                 return Poll::Ready(Ok(answer));
             }
             ready!(connection.poll_due(self.due(started), cx));

@@ -22,15 +22,19 @@ pub fn set(head: &mut Head, outgoing: &Outgoing<'_>, version: Version) -> Result
 
 fn add(head: &mut Head, outgoing: &Outgoing<'_>, version: Version) -> Result<(), NoValue> {
     let public = outgoing.public;
-    let scheme = if public.https { "https" } else { "http" };
+    let (scheme, scheme_line) = if public.https {
+        ("https", "x-forwarded-proto: https\r\n")
+    } else {
+        ("http", "x-forwarded-proto: http\r\n")
+    };
     let client = Address::of(outgoing.client_ip);
     let is_v6 = outgoing.client_ip.is_ipv6();
-    head.add_own("via", via(version));
+    head.add_lines(via(version));
     let forwarded = forwarded(client.bytes(), is_v6, public.host.as_bytes(), scheme);
     head.pass_joined("forwarded", &forwarded);
     head.pass("x-forwarded-for", client.bytes());
     head.pass("x-forwarded-host", public.host.as_bytes());
-    head.add_own("x-forwarded-proto", scheme);
+    head.add_lines(scheme_line);
     head.pass("x-request-id", outgoing.request_id.as_bytes());
     for (name, value) in outgoing.told {
         head.add(name, value.as_bytes())?;
@@ -46,9 +50,9 @@ fn forwarded<'a>(address: &'a [u8], is_v6: bool, host: &'a [u8], scheme: &'a str
 
 fn via(version: Version) -> &'static str {
     match version {
-        Version::HTTP_10 => "1.0 cloakroom",
-        Version::HTTP_2 => "2 cloakroom",
-        _ => "1.1 cloakroom",
+        Version::HTTP_10 => "via: 1.0 cloakroom\r\n",
+        Version::HTTP_2 => "via: 2 cloakroom\r\n",
+        _ => "via: 1.1 cloakroom\r\n",
     }
 }
 

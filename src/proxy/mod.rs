@@ -133,7 +133,7 @@ pub async fn forward(
     }
     let upload = upload::Upload::new(request, body, route.config().body_limit)?;
     let framing = upload.framing();
-    let head = || request::head(request, &outgoing, framing);
+    let head = |room| request::head(request, &outgoing, framing, room);
     let sent = exchange::send(pool, route, upload, head).await;
     route.answered(match &sent {
         Ok((answer, _)) => Answered::of(answer.status.as_u16()),

@@ -150,6 +150,11 @@ impl Pool {
 }
 
 impl Slot {
+    /// What is kept for the upstream.
+    pub fn home(&self) -> Rc<Shelf> {
+        Rc::clone(&self.home)
+    }
+
     /// The connection used last among the idle ones that are still good at `now`; never waits for one.
     pub fn reuse(&self, now: Instant) -> Option<Connection> {
         self.home.places.get(self.at.get())?.take(now)

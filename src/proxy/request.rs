@@ -52,18 +52,19 @@ pub fn ends_here(request: &Request) -> bool {
     request.method() == Method::OPTIONS && max_forwards(request) == Some(0)
 }
 
-/// The head for the upstream.
+/// The head for the upstream, written into `room`.
 pub fn head(
     request: &Request,
     outgoing: &Outgoing<'_>,
     framing: Framing,
+    room: Vec<u8>,
 ) -> Result<Head, ProxyError> {
     let token = match (outgoing.route.config().token, outgoing.access_token) {
         (TokenSource::None, _) => None,
         (_, token) => token,
     };
-    let token_length = token.map_or(0, |token| token.expose().len());
-    let mut head = begin(request, outgoing, MOST_FIELDS + token_length)?;
+    let mut head = begin(request, outgoing, room)?;
+    head.reserve(MOST_FIELDS + token.map_or(0, |token| token.expose().len()));
     identity::host(&mut head, outgoing);
     pass_fields(request, outgoing, &mut head)?;
     forward_cookies(request, outgoing, &mut head)?;
@@ -91,9 +92,9 @@ pub fn head(
 }
 
 /// Method, prefix, path, and the raw query.
-fn begin(request: &Request, outgoing: &Outgoing<'_>, room: usize) -> Result<Head, ProxyError> {
+fn begin(request: &Request, outgoing: &Outgoing<'_>, room: Vec<u8>) -> Result<Head, ProxyError> {
     let target = outgoing.route.upstream_target(outgoing.path, request.uri().query());
-    Head::new(request.method(), target.as_bytes(), room)
+    Head::new(room, request.method(), &target)
         .map_err(|NoValue| ProxyError::BadRequest("the request target cannot be forwarded"))
 }
 

@@ -16,7 +16,11 @@ use super::{Outgoing, caching, disposition, fields};
 use crate::edge::{Passed, Reply, Request, headers};
 use crate::http1::{Fields, length, text};
 
-const SANDBOX: &[u8] = b"sandbox; default-src 'none'; frame-ancestors 'none'";
+/// Whole lines: every answer gets them.
+const SANDBOXED: &str = "x-content-type-options: nosniff\r\n\
+    content-security-policy: sandbox; default-src 'none'; frame-ancestors 'none'\r\n";
+const OF_THE_ORIGIN: &str = "cross-origin-resource-policy: same-origin\r\n";
+const OF_THE_SITE: &str = "cross-origin-resource-policy: same-site\r\n";
 /// Browsers give these a meaning; an upstream's cookie never has it, listed or not.
 const COOKIE_PREFIXES: [&str; 4] = ["__host-", "__secure-", "__http-", "__host-http-"];
 /// Room for an ordinary head beside the upstream's own.
@@ -193,10 +197,8 @@ impl<'a> Said<'a> {
     /// Keeps the answer from being a page, a script or a frame of the origin it comes from, and adds what every answer of ours has.
     fn contain(&self, to: &mut Passed) {
         let Outgoing { route, public, sibling_spa, .. } = self.outgoing;
-        let readers: &[u8] = if *sibling_spa { b"same-site" } else { b"same-origin" };
-        to.pass("x-content-type-options", b"nosniff");
-        to.pass("content-security-policy", SANDBOX);
-        to.pass("cross-origin-resource-policy", readers);
+        to.add_lines(SANDBOXED);
+        to.add_lines(if *sibling_spa { OF_THE_SITE } else { OF_THE_ORIGIN });
         for (name, value) in headers::of_passed(public.https) {
             if route.sets(name).is_none() {
                 to.pass(name, value.as_bytes());

@@ -205,11 +205,15 @@ impl Route {
 
     /// The path that the upstream sees.
     pub(super) fn upstream_path(&self, path: &NormalPath) -> String {
-        self.upstream_target(path, None)
+        self.upstream_target(path, None).concat()
     }
 
-    /// The same, with a query as it came.
-    pub(super) fn upstream_target(&self, path: &NormalPath, query: Option<&str>) -> String {
+    /// The same, with a query as it came, in pieces.
+    pub(super) fn upstream_target<'a>(
+        &'a self,
+        path: &'a NormalPath,
+        query: Option<&'a str>,
+    ) -> [&'a str; 5] {
         let rest = if self.config.strip_prefix {
             below(&self.config.path, path.as_str()).unwrap_or(path.as_str())
         } else {
@@ -217,10 +221,8 @@ impl Route {
         };
         let prefix = self.config.upstream.prefix.as_str();
         let root = if prefix.is_empty() && rest.is_empty() { "/" } else { "" };
-        match query {
-            Some(query) => [prefix, rest, root, "?", query].concat(),
-            None => [prefix, rest, root].concat(),
-        }
+        let mark = if query.is_some() { "?" } else { "" };
+        [prefix, rest, root, mark, query.unwrap_or_default()]
     }
 
     /// The way back: the public path of an upstream path, if it lies inside the route.

@@ -5,7 +5,7 @@ use std::io::IoSlice;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf as _, Bytes, BytesMut};
+use bytes::{Buf as _, Bytes};
 use http::Method;
 use http_body::Body as _;
 use smallvec::SmallVec;
@@ -14,8 +14,8 @@ use tokio::io::AsyncWrite;
 use super::upload::{Framing, Upload};
 use crate::http1::{LAST_CHUNK, LINE_END, chunk_head};
 
-/// A head and a chunk of the body, with what frames it.
-const PIECES: usize = 4;
+/// A chunk of the body, with what frames it.
+const PIECES: usize = 3;
 
 /// Why the request cannot be sent to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +28,10 @@ pub enum SendFault {
 
 /// A request.
 pub struct Sending {
-    /// What goes out next; the first piece may have gone in part.
+    head: Vec<u8>,
+    /// How much of it has gone.
+    gone: usize,
+    /// What goes out behind it; the first piece may have gone in part.
     out: SmallVec<[Bytes; PIECES]>,
     upload: Upload,
     /// All of the body is in `out`, or has gone.
@@ -40,11 +43,11 @@ pub struct Sending {
 
 impl Sending {
     /// One whose `head` is complete, and announces `upload` as its body.
-    pub fn new(method: &Method, head: Bytes, upload: Upload) -> Self {
-        let mut out = SmallVec::new();
-        out.push(head);
+    pub fn new(method: &Method, head: Vec<u8>, upload: Upload) -> Self {
         Self {
-            out,
+            head,
+            gone: 0,
+            out: SmallVec::new(),
             is_whole: !upload.has_body(),
             upload,
             is_begun: false,
@@ -68,6 +71,17 @@ impl Sending {
         self.is_head
     }
 
+    /// What the head stood in, once all was written.
+    pub fn take_room(&mut self) -> Option<Vec<u8>> {
+        let is_free = self.is_over && self.head.capacity() > 0;
+        is_free.then(|| std::mem::take(&mut self.head))
+    }
+
+    /// Nothing is left of what is known.
+    fn is_out(&self) -> bool {
+        self.gone == self.head.len() && self.out.is_empty()
+    }
+
     /// Writes what can be written now. Ready when all of it has been.
     pub fn poll(
         &mut self,
@@ -79,29 +93,34 @@ impl Sending {
         }
         loop {
             // Head and first chunk go out together, if it is there.
-            if !self.is_whole && (self.out.is_empty() || (!self.is_begun && self.out.len() == 1)) {
+            if !self.is_whole && (self.is_out() || (!self.is_begun && self.out.is_empty())) {
                 let waits = self.poll_chunk(cx)?.is_pending();
-                if waits && self.out.is_empty() {
+                if waits && self.is_out() {
                     ready!(Pin::new(&mut io).poll_flush(cx)).map_err(|_| SendFault::Closed)?;
                     return Poll::Pending;
                 }
             }
-            if self.out.is_empty() && self.is_whole {
+            if self.is_out() && self.is_whole {
                 ready!(Pin::new(&mut io).poll_flush(cx)).map_err(|_| SendFault::Closed)?;
                 self.is_over = true;
                 return Poll::Ready(Ok(()));
             }
-            if self.out.is_empty() {
+            if self.is_out() {
                 continue;
             }
-            let written = match &self.out[..] {
-                [only] => ready!(Pin::new(&mut io).poll_write(cx, only)),
-                pieces => {
-                    let mut slices = [IoSlice::new(&[]); PIECES];
-                    for (slice, piece) in slices.iter_mut().zip(pieces) {
+            let head = self.head.get(self.gone..).unwrap_or_default();
+            let written = match (head, &self.out[..]) {
+                (head, []) => ready!(Pin::new(&mut io).poll_write(cx, head)),
+                ([], [only]) => ready!(Pin::new(&mut io).poll_write(cx, only)),
+                (head, pieces) => {
+                    let mut slices = [IoSlice::new(head); PIECES + 1];
+                    let (_, behind) = slices.split_at_mut(usize::from(!head.is_empty()));
+                    for (slice, piece) in behind.iter_mut().zip(pieces) {
                         *slice = IoSlice::new(piece);
                     }
-                    ready!(Pin::new(&mut io).poll_write_vectored(cx, &slices))
+                    let count = usize::from(!head.is_empty()) + pieces.len();
+                    let slices = slices.get(..count).unwrap_or_default();
+                    ready!(Pin::new(&mut io).poll_write_vectored(cx, slices))
                 }
             };
             match written {
@@ -113,6 +132,9 @@ impl Sending {
 
     fn written(&mut self, mut count: usize) {
         self.is_begun = true;
+        let of_head = count.min(self.head.len() - self.gone);
+        self.gone += of_head;
+        count -= of_head;
         while let Some(first) = self.out.first_mut() {
             if count < first.len() {
                 first.advance(count);
@@ -134,9 +156,9 @@ impl Sending {
                 let Ok(chunk) = frame.into_data() else { return Ok(Poll::Ready(())) };
                 // An empty chunk would end a chunked message.
                 if is_chunked && !chunk.is_empty() {
-                    let mut head = BytesMut::with_capacity(18);
+                    let mut head = Vec::with_capacity(18);
                     chunk_head(chunk.len(), &mut head);
-                    self.out.extend([head.freeze(), chunk, Bytes::from_static(LINE_END)]);
+                    self.out.extend([head.into(), chunk, Bytes::from_static(LINE_END)]);
                 } else if !chunk.is_empty() {
                     self.out.push(chunk);
                 }

@@ -1,7 +1,7 @@
 //! The way to one upstream, address by address, and the idle connections there, the newest at the back.
 //! Never hands out a connection that is not ready for a request.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -24,6 +24,8 @@ use crate::telemetry::Metrics;
 
 /// Idle connections kept for one address.
 pub(super) const MOST_IDLE: usize = 64;
+/// Room for a head that is kept, bytes; larger ones are rare.
+const MOST_ROOM: usize = 16 * 1024;
 
 /// Wakes the sweep when something happens to an idle connection.
 pub(super) type Watcher = RefCell<Waker>;
@@ -46,6 +48,8 @@ pub(super) struct Shelf {
     pub(super) in_flight: Gauge,
     pub(super) watcher: Rc<Watcher>,
     pub(super) drain: Drain,
+    /// Where the next head is written: what the last one that was sent stood in.
+    room: Cell<Vec<u8>>,
 }
 
 /// One address of an upstream and the idle connections to it, the newest at the back.
@@ -84,7 +88,20 @@ impl Shelf {
             metrics: metrics.clone(),
             watcher: Rc::clone(watcher),
             drain: drain.clone(),
+            room: Cell::default(),
             origin,
+        }
+    }
+
+    /// Room for a head.
+    pub(super) fn room(&self) -> Vec<u8> {
+        self.room.take()
+    }
+
+    /// Takes the room of a head back that was sent.
+    pub(super) fn keep_room(&self, room: Vec<u8>) {
+        if room.capacity() <= MOST_ROOM {
+            self.room.set(room);
         }
     }
 
@@ -182,6 +199,7 @@ impl Shelf {
             in_flight: Gauge::default(),
             watcher: Rc::new(RefCell::new(Waker::noop().clone())),
             drain: Drain::default(),
+            room: Cell::default(),
         }
     }
 }

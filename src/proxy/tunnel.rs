@@ -123,7 +123,7 @@ async fn ask(
     let route = outgoing.route;
     route.admit(request.method().as_str())?;
     request::refuse_any(request, route)?;
-    let mut head = request::head(request, outgoing, Framing::None)?;
+    let mut head = request::head(request, outgoing, Framing::None, Vec::new())?;
     handshake
         .add_to(&mut head)
         .map_err(|NoValue| ProxyError::BadRequest("the handshake cannot be forwarded"))?;

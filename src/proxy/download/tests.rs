@@ -27,7 +27,7 @@ async fn begun(head: &str, terms: Terms) -> (Download, DuplexStream) {
     let (ours, mut theirs) = duplex(4096);
     let mut connection =
         handshake(ours, Purpose::Exchanges).await.expect("no bytes are exchanged yet");
-    let request = Head::new(&Method::GET, b"/", 0).expect("a target");
+    let request = Head::new(Vec::new(), &Method::GET, &["/"]).expect("a target");
     let upstream = Arc::clone(local(80).upstream());
     let mut asking = connection.ask(request, Upload::nothing(), &upstream).expect("a request");
     let answering = async {

@@ -63,12 +63,15 @@ async fn a_request_that_never_started_on_a_dead_connection_is_sent_once_on_a_fre
         pool.enter(&route).expect("room").link(connection, terms).release();
         // Closed, and nobody has had time to notice.
         drop(theirs);
-        let head = || {
-            let head = Head::new(&Method::POST, b"/", 64);
+        let head = |room| {
+            let head = Head::new(room, &Method::POST, &["/"]);
             head.map_err(|_| ProxyError::BadRequest("never"))
         };
         let sent = send(&pool, &route, Upload::nothing(), head).await;
-        sent.expect("an answer").0.status
+        let status = sent.expect("an answer").0.status;
+        let room = pool.enter(&route).expect("the call is over").home().room();
+        assert!(room.capacity() > 0, "the next head is written where this one stood");
+        status
     };
     let (head, status) = LocalSet::new().run_until(async { tokio::join!(upstream, asking) }).await;
     assert!(head.starts_with("POST / "), "{head}");

@@ -160,7 +160,7 @@ async fn a_connection_given_back_inside_an_exchange_is_closed_at_once() {
         .run_until(async {
             let pool = pool();
             let (mut link, mut theirs) = link(&pool).await;
-            let head = Head::new(&Method::GET, b"/", 0).expect("a target");
+            let head = Head::new(Vec::new(), &Method::GET, &["/"]).expect("a target");
             let asking = link.connection.ask(head, Upload::nothing(), &upstream());
             let mut asking = asking.expect("a request");
             let asked = poll_fn(|cx| Poll::Ready(link.connection.poll_answer(&mut asking, cx)));
@@ -214,7 +214,7 @@ async fn a_connection_for_an_upgrade_is_fresh_and_outlives_the_101() {
     let tunnel = async {
         let (pool, route) = (pool(), local(port));
         let mut link = pool.upgradable(&route).await.expect("an upstream");
-        let mut head = Head::new(&Method::GET, b"/", 64).expect("a target");
+        let mut head = Head::new(Vec::new(), &Method::GET, &["/"]).expect("a target");
         head.add_own("connection", "upgrade");
         head.add_own("upgrade", "x");
         let asking = link.connection.ask(head, Upload::nothing(), route.upstream());

@@ -91,7 +91,7 @@ fn what_asks_for_another_protocol_asks_for_no_websocket() {
 #[test]
 fn the_offer_goes_on_as_it_came() {
     let two_lines = request(&[("+sec-websocket-protocol", "third")]);
-    let mut head = Head::new(&http::Method::GET, b"/", 0).unwrap();
+    let mut head = Head::new(Vec::new(), &http::Method::GET, &["/"]).unwrap();
     Handshake::read(&two_lines).unwrap().add_to(&mut head).unwrap();
     let lines = [
         "connection: Upgrade",

@@ -16,7 +16,7 @@ use crate::proxy::head::Head;
 use crate::proxy::upload::Upload;
 
 fn asked(method: &Method) -> Sending {
-    let head = Head::new(method, b"/", 0).unwrap();
+    let head = Head::new(Vec::new(), method, &["/"]).unwrap();
     Sending::new(method, head.finish(), Upload::nothing())
 }
 
@@ -207,7 +207,7 @@ async fn a_body_goes_up_framed_anew(
     use tokio::io::AsyncReadExt as _;
     let (mut wire, mut theirs) = pair();
     theirs.write_all(b"HTTP/1.1 204 No\r\n\r\n").await.unwrap();
-    let head = Head::new(&Method::POST, b"/", 0).unwrap().finish();
+    let head = Head::new(Vec::new(), &Method::POST, &["/"]).unwrap().finish();
     let mut request = Sending::new(&Method::POST, head, upload(chunks, announced));
     answer(&mut wire, &mut request).await.unwrap();
     assert!(request.is_over() && is_ready(&mut wire));
@@ -222,7 +222,7 @@ async fn a_body_goes_up_framed_anew(
 async fn a_body_that_breaks_off_ends_the_exchange() {
     for announced in [Some(7), Some(5)] {
         let (mut wire, _theirs) = pair();
-        let head = Head::new(&Method::POST, b"/", 0).unwrap().finish();
+        let head = Head::new(Vec::new(), &Method::POST, &["/"]).unwrap().finish();
         let body = upload(&[b"one", b"two"], announced);
         let mut request = Sending::new(&Method::POST, head, body);
         let fault = answer(&mut wire, &mut request).await.err();
@@ -243,7 +243,7 @@ async fn a_rest_that_breaks_off_ends_the_answer_that_has_begun() {
             });
             let body: Payload = Payload::Stream { payload: Box::pin(rest) };
             let post = Request::test("POST", "/", &[("content-length", "4")]);
-            let head = Head::new(&Method::POST, b"/", 0).unwrap().finish();
+            let head = Head::new(Vec::new(), &Method::POST, &["/"]).unwrap().finish();
             let upload = Upload::new(&post, body, 1024).unwrap();
             let mut request = Sending::new(&Method::POST, head, upload);
             theirs.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhi").await.unwrap();
@@ -279,7 +279,7 @@ async fn an_early_answer_is_read_while_the_rest_goes_up() {
             });
             let body: Payload = Payload::Stream { payload: Box::pin(rest) };
             let post = Request::test("POST", "/", &[]);
-            let head = Head::new(&Method::POST, b"/", 0).unwrap().finish();
+            let head = Head::new(Vec::new(), &Method::POST, &["/"]).unwrap().finish();
             let upload = Upload::new(&post, body, 1024).unwrap();
             let mut request = Sending::new(&Method::POST, head, upload);
             theirs.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi").await.unwrap();

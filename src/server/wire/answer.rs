@@ -7,7 +7,6 @@ use actix_web::http::header::{
     CONNECTION, CONTENT_LENGTH, DATE, HeaderName, TRANSFER_ENCODING, UPGRADE,
 };
 use actix_web::http::{ConnectionType, StatusCode};
-use bytes::{BufMut as _, BytesMut};
 
 use super::Refusal;
 use super::date;
@@ -71,18 +70,18 @@ impl Plan {
     }
 
     /// Writes the head.
-    pub fn write(&self, head: &ReplyHead, terms: Terms, out: &mut BytesMut) {
+    pub fn write(&self, head: &ReplyHead, terms: Terms, out: &mut Vec<u8>) {
         out.reserve(ORDINARY);
         let status = head.status();
         status_line(status, terms.is_http10, out);
         match self.framing {
             Framing::Length(length) => put_number(out, "content-length", length),
-            Framing::Chunked => out.put_slice(b"transfer-encoding: chunked\r\n"),
+            Framing::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
             Framing::None | Framing::UntilClose | Framing::Raw => {}
         }
         let has_upgrade =
             matches!(head, ReplyHead::Own(head) if head.headers().contains_key(UPGRADE));
-        out.put_slice(match (self.persistence, has_upgrade) {
+        out.extend_from_slice(match (self.persistence, has_upgrade) {
             (Persistence::Close, true) => b"connection: close, upgrade\r\n",
             (Persistence::Close, false) => b"connection: close\r\n",
             (Persistence::KeepAlive, true) if terms.is_http10 => {
@@ -104,12 +103,12 @@ impl Plan {
         if !has_date {
             date::write(out);
         }
-        out.put_slice(LINE_END);
+        out.extend_from_slice(LINE_END);
     }
 }
 
 /// Whether the date was among them.
-fn write_fields(head: &ResponseHead, out: &mut BytesMut) -> bool {
+fn write_fields(head: &ResponseHead, out: &mut Vec<u8>) -> bool {
     let mut has_date = false;
     for (name, value) in head.headers() {
         if is_ours(name, head.status) {
@@ -129,17 +128,17 @@ fn is_ours(name: &HeaderName, status: StatusCode) -> bool {
 }
 
 /// An answer of the wire itself, all of it.
-pub(super) fn write_refusal(refusal: Refusal, out: &mut BytesMut) {
+pub(super) fn write_refusal(refusal: Refusal, out: &mut Vec<u8>) {
     status_line(refusal.status(), false, out);
-    out.put_slice(b"content-length: 0\r\nconnection: close\r\n");
+    out.extend_from_slice(b"content-length: 0\r\nconnection: close\r\n");
     date::write(out);
-    out.put_slice(LINE_END);
+    out.extend_from_slice(LINE_END);
 }
 
-fn status_line(status: StatusCode, is_http10: bool, out: &mut BytesMut) {
-    out.put_slice(if is_http10 { b"HTTP/1.0 " } else { b"HTTP/1.1 " });
-    out.put_slice(status.as_str().as_bytes());
-    out.put_slice(b" ");
-    out.put_slice(status.canonical_reason().unwrap_or_default().as_bytes());
-    out.put_slice(LINE_END);
+fn status_line(status: StatusCode, is_http10: bool, out: &mut Vec<u8>) {
+    out.extend_from_slice(if is_http10 { b"HTTP/1.0 " } else { b"HTTP/1.1 " });
+    out.extend_from_slice(status.as_str().as_bytes());
+    out.extend_from_slice(b" ");
+    out.extend_from_slice(status.canonical_reason().unwrap_or_default().as_bytes());
+    out.extend_from_slice(LINE_END);
 }

@@ -3,8 +3,6 @@
 use std::cell::RefCell;
 use std::time::{Duration, UNIX_EPOCH};
 
-use bytes::{BufMut as _, BytesMut};
-
 use crate::clock::{Clock, Timestamp};
 
 thread_local! {
@@ -13,7 +11,7 @@ thread_local! {
 }
 
 /// The whole line, with its end.
-pub(super) fn write(out: &mut BytesMut) {
+pub(super) fn write(out: &mut Vec<u8>) {
     // The operating system's clock, whatever a test's clock says: a statement about the message.
     let now = Clock::system().now();
     LINE.with_borrow_mut(|(second, line)| {
@@ -22,6 +20,6 @@ pub(super) fn write(out: &mut BytesMut) {
             *line = format!("date: {date}\r\n");
             *second = now;
         }
-        out.put_slice(line.as_bytes());
+        out.extend_from_slice(line.as_bytes());
     });
 }

@@ -5,7 +5,7 @@ use std::io::{Error, ErrorKind, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf as _, Bytes, BytesMut};
+use bytes::{Buf as _, Bytes};
 use tokio::io::AsyncWrite;
 
 use crate::http1::{LAST_CHUNK, LINE_END, chunk_head};
@@ -20,7 +20,7 @@ const KEPT: usize = 16 * 1024;
 /// Empty at first.
 #[derive(Default)]
 pub(super) struct Outbox {
-    before: BytesMut,
+    before: Vec<u8>,
     /// How much of `before` was written.
     written: usize,
     large: Bytes,
@@ -31,7 +31,7 @@ pub(super) struct Outbox {
 
 impl Outbox {
     /// Where heads are written to. Only while the outbox is not full.
-    pub fn buffer(&mut self) -> &mut BytesMut {
+    pub fn buffer(&mut self) -> &mut Vec<u8> {
         &mut self.before
     }
 
@@ -113,7 +113,7 @@ impl Outbox {
             self.written = 0;
             self.large = Bytes::new();
             if self.before.capacity() > KEPT {
-                self.before = BytesMut::new();
+                self.before = Vec::new();
             } else {
                 self.before.clear();
             }
