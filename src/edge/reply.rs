@@ -74,7 +74,7 @@ impl Passed {
         }
     }
 
-    /// Adds a field as it stands in a head that was read: nothing in it ends a line.
+    /// Adds a field as it stands in a head that was read: nothing in it ends a line. What it says of caching counts unless it is overruled.
     pub fn pass(&mut self, name: &str, value: &[u8]) {
         match (name, &mut self.caching) {
             ("cache-control", Caching::Said(lines)) => return put_field(lines, name, &[value]),
@@ -150,7 +150,7 @@ impl Reply {
         }
     }
 
-    /// Adds a field of ours, which no upstream can set: no other of its name is there, or it is replaced.
+    /// Adds a field of ours, which no upstream can set: no other of its name is there, or it is replaced (not so in a head that is passed).
     pub fn set(&mut self, name: HeaderName, value: &str) {
         match self {
             Self::Own(response) => {

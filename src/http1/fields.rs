@@ -219,7 +219,16 @@ mod tests {
 
         // proves: PX-08
         #[test]
-        fn a_value_holds_no_control_but_the_tab(value in proptest::collection::vec(any::<u8>(), 0..70)) {
+        fn a_value_holds_no_control_but_the_tab(
+            mut value in prop_oneof![
+                proptest::collection::vec(any::<u8>(), 0..70),
+                proptest::collection::vec(b' '..=b'~', 0..70),
+            ],
+            odd in proptest::option::of((0..70_usize, any::<u8>())),
+        ) {
+            if let Some((at, byte)) = odd && let Some(place) = value.get_mut(at) {
+                *place = byte;
+            }
             let is_bad = |byte: &u8| *byte != b'\t' && (*byte < 0x20 || *byte == 0x7f);
             prop_assert_eq!(is_value(&value), !value.iter().any(is_bad));
             let is_text = value.iter().all(|byte| matches!(byte, b'\t' | b' '..=b'~'));

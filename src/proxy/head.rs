@@ -26,9 +26,8 @@ pub struct Head {
 }
 
 impl Head {
-    /// Written into `bytes`, whatever stands there. `target` is in origin form, in pieces.
+    /// Written into `bytes`, which is empty and may have room for all fields: more cost an allocation. `target` is in origin form, in pieces.
     pub fn new(mut bytes: Vec<u8>, method: &Method, target: &[&str]) -> Result<Self, NoValue> {
-        bytes.clear();
         bytes.extend_from_slice(method.as_str().as_bytes());
         bytes.push(b' ');
         let target_start = bytes.len();
@@ -47,11 +46,6 @@ impl Head {
         } else {
             Err(NoValue)
         }
-    }
-
-    /// Makes room for so many bytes of fields at once; more are fine.
-    pub fn reserve(&mut self, bytes: usize) {
-        self.bytes.reserve(bytes);
     }
 
     /// The method.

@@ -52,7 +52,7 @@ pub fn ends_here(request: &Request) -> bool {
     request.method() == Method::OPTIONS && max_forwards(request) == Some(0)
 }
 
-/// The head for the upstream, written into `room`.
+/// The head for the upstream, written into `room`, which is empty.
 pub fn head(
     request: &Request,
     outgoing: &Outgoing<'_>,
@@ -63,8 +63,7 @@ pub fn head(
         (TokenSource::None, _) => None,
         (_, token) => token,
     };
-    let mut head = begin(request, outgoing, room)?;
-    head.reserve(MOST_FIELDS + token.map_or(0, |token| token.expose().len()));
+    let mut head = begin(request, outgoing, room, token.map_or(0, |token| token.expose().len()))?;
     identity::host(&mut head, outgoing);
     pass_fields(request, outgoing, &mut head)?;
     forward_cookies(request, outgoing, &mut head)?;
@@ -91,8 +90,14 @@ pub fn head(
     Ok(head)
 }
 
-/// Method, prefix, path, and the raw query.
-fn begin(request: &Request, outgoing: &Outgoing<'_>, room: Vec<u8>) -> Result<Head, ProxyError> {
+/// Method, prefix, path, and the raw query; with room for all that follows, a token of so many bytes among it.
+fn begin(
+    request: &Request,
+    outgoing: &Outgoing<'_>,
+    mut room: Vec<u8>,
+    token: usize,
+) -> Result<Head, ProxyError> {
+    room.reserve(MOST_FIELDS + token);
     let target = outgoing.route.upstream_target(outgoing.path, request.uri().query());
     Head::new(room, request.method(), &target)
         .map_err(|NoValue| ProxyError::BadRequest("the request target cannot be forwarded"))

@@ -20,6 +20,7 @@ use super::error::ProxyError;
 use super::multiplexed::Multiplexed;
 use super::rotation::Rotation;
 use crate::config::{Address, Trust, Upstream};
+use crate::secret::Wipe as _;
 use crate::telemetry::Metrics;
 
 /// Idle connections kept for one address.
@@ -98,8 +99,9 @@ impl Shelf {
         self.room.take()
     }
 
-    /// Takes the room of a head back that was sent.
-    pub(super) fn keep_room(&self, room: Vec<u8>) {
+    /// Takes the room of a head back that was sent: a token stood there, and nobody knows how long it is until the next.
+    pub(super) fn keep_room(&self, mut room: Vec<u8>) {
+        room.wipe();
         if room.capacity() <= MOST_ROOM {
             self.room.set(room);
         }

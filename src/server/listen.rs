@@ -227,7 +227,7 @@ fn listen(
         });
         move |request, body| {
             let worker = Rc::clone(&worker);
-            // Called inside: a future that is taken in is stored twice, and every call's is allocated and moved.
+            // Called inside: a future that is taken in is stored twice, and every desk has room for one.
             async move { dispatch(&worker, &request, body).await }
         }
     };

@@ -40,10 +40,10 @@ impl Desks {
         desk
     }
 
-    /// Takes a desk back that has given its answer.
+    /// Takes a desk back that has given its answer. One that has not is thrown away.
     pub fn free(&self, desk: Desk) {
         let mut free = self.free.borrow_mut();
-        if free.len() < KEPT {
+        if desk.tray.is_free.get() && free.len() < KEPT {
             free.push(desk);
         }
     }
@@ -58,6 +58,8 @@ pub(super) struct Desk {
 /// What is handed over.
 #[derive(Default)]
 struct Tray {
+    /// Nobody is at work.
+    is_free: Cell<bool>,
     asked: Cell<Option<(Request, Payload)>>,
     answer: Cell<Option<Reply>>,
 }
@@ -71,9 +73,11 @@ impl Desk {
         let place = Rc::clone(&tray);
         let work = Box::pin(async move {
             loop {
+                place.is_free.set(true);
                 // Whoever puts something there polls.
                 let next = poll_fn(|_| place.asked.take().map_or(Poll::Pending, Poll::Ready));
                 let (request, body) = next.await;
+                place.is_free.set(false);
                 // What made it is gone with this line, the body among it.
                 let answer = handler(request, body).await;
                 place.answer.set(Some(answer));
@@ -147,10 +151,13 @@ mod tests {
     fn a_desk_that_is_thrown_away_ends_what_it_was_doing() {
         let at_work = Rc::new(());
         let desks = desks(&at_work);
-        let mut gone = ask(&desks, "/gone");
-        assert_eq!((poll(&mut gone), Rc::strong_count(&at_work)), (None, 3));
-        drop(gone);
-        assert_eq!(Rc::strong_count(&at_work), 2);
+        let give_back = |desk| desks.free(desk);
+        for give_up in [&drop as &dyn Fn(Desk), &give_back] {
+            let mut gone = ask(&desks, "/gone");
+            assert_eq!((poll(&mut gone), Rc::strong_count(&at_work)), (None, 3));
+            give_up(gone);
+            assert_eq!(Rc::strong_count(&at_work), 2);
+        }
         let mut next = ask(&desks, "/next");
         assert_eq!((poll(&mut next), poll(&mut next).as_deref()), (None, Some("/next")));
     }

@@ -1,6 +1,6 @@
 //! A connection as clients use and misuse it, over a pipe in memory and with a clock that a test moves.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::VecDeque;
 use std::future::pending;
 use std::io::IoSlice;
@@ -45,6 +45,8 @@ struct House {
     /// What `/stream` sends.
     pieces: RefCell<VecDeque<mpsc::Receiver<Result<Bytes, std::io::Error>>>>,
     closing: Closing,
+    /// The clients of a house share it, as those of a worker do.
+    wire: OnceCell<Rc<Wire>>,
 }
 
 struct Dropped(Rc<House>);
@@ -149,14 +151,15 @@ struct Client {
 impl Client {
     fn of(house: &Rc<House>) -> Self {
         let (io, theirs) = duplex(16 * 1024);
-        let handler_house = Rc::clone(house);
-        let handler = move |request, body| {
-            let answer = answer(Rc::clone(&handler_house), request, body);
-            async move { Reply::from(answer.await) }
-        };
-        let wire =
-            Wire { desks: Desks::new(handler), limits: LIMITS, closing: house.closing.clone() };
-        spawn_local(Connection::new(Rc::new(wire), theirs).serve());
+        let wire = house.wire.get_or_init(|| {
+            let handler_house = Rc::clone(house);
+            let desks = Desks::new(move |request, body| {
+                let answer = answer(Rc::clone(&handler_house), request, body);
+                async move { Reply::from(answer.await) }
+            });
+            Rc::new(Wire { desks, limits: LIMITS, closing: house.closing.clone() })
+        });
+        spawn_local(Connection::new(Rc::clone(wire), theirs).serve());
         Self { io, house: Rc::clone(house) }
     }
 
@@ -317,6 +320,10 @@ fn a_client_that_is_gone_ends_the_handler_at_once() {
         client.io = duplex(1).0;
         sleep(Duration::from_millis(1)).await;
         assert!(client.house.dropped.get());
+        // Nothing of it comes to whoever asks next.
+        let mut next = Client::of(&client.house);
+        assert_eq!(next.ask(&get("/x")).await, "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n");
+        assert_eq!(client.seen(), ["GET /hang", "GET /x"]);
     });
 }
 
