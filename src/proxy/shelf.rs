@@ -27,6 +27,8 @@ use crate::telemetry::Metrics;
 pub(super) const MOST_IDLE: usize = 64;
 /// Room for a head that is kept, bytes; larger ones are rare.
 const MOST_ROOM: usize = 16 * 1024;
+/// Larger parts are wiped by an instruction that takes its time to begin.
+const WIPED_AT_ONCE: usize = 1024;
 
 /// Wakes the sweep when something happens to an idle connection.
 pub(super) type Watcher = RefCell<Waker>;
@@ -101,10 +103,12 @@ impl Shelf {
 
     /// Takes the room of a head back that was sent: a token stood there, and nobody knows how long it is until the next.
     pub(super) fn keep_room(&self, mut room: Vec<u8>) {
-        room.wipe();
-        if room.capacity() <= MOST_ROOM {
-            self.room.set(room);
+        if room.capacity() > MOST_ROOM {
+            return room.wipe();
         }
+        room.chunks_mut(WIPED_AT_ONCE).for_each(|part| part.fill(0));
+        room.clear();
+        self.room.set(room);
     }
 
     pub(super) fn is_for(&self, upstream: &Upstream) -> bool {
