@@ -1,12 +1,16 @@
 //! Keeps secrets out of sight, and makes random values that must not be guessed.
 //! A [`Secret`] never prints, compares in constant time and is wiped when dropped; nothing may copy one into an error or a log.
 
+mod room;
+
 use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroize;
+
+pub use room::room;
 
 /// A value that must never be printed: a token, a key, a code verifier.
 pub struct Secret<T: Wipe>(T);
@@ -22,6 +26,7 @@ impl Wipe for String {
         // What is beyond the length is wiped in one go, what is before it byte by byte: so first nothing is before it.
         self.clear();
         self.zeroize();
+        room::keep(std::mem::take(self));
     }
 }
 

@@ -9,7 +9,7 @@ use super::record::{LoginAttempt, PROOF_KEY, Replaced, SessionId, SessionRecord}
 use super::registration::Registration;
 use crate::clock::Timestamp;
 use crate::formats::RECORD;
-use crate::secret::Secret;
+use crate::secret::{Secret, room};
 
 /// The layouts below are those of this one; a second version that is read has a reader of its own.
 const _: () = assert!(RECORD.reads.0 == RECORD.writes && RECORD.reads.1 == RECORD.writes);
@@ -255,9 +255,9 @@ fn unpack(token: &str) -> Option<Vec<Vec<u8>>> {
     ((2..=MOST_PARTS).contains(&parts.len()) && again == token).then_some(parts)
 }
 
-/// Writes the parts in base64url with dots between; `room` in bytes, so that no copy of a token is left behind by growing.
-fn pack<'a>(parts: impl Iterator<Item = &'a [u8]>, room: usize) -> String {
-    let mut token = String::with_capacity(room);
+/// Writes the parts in base64url with dots between; `length` in bytes, or a copy of a token would be left behind by growing.
+fn pack<'a>(parts: impl Iterator<Item = &'a [u8]>, length: usize) -> String {
+    let mut token = room(length);
     for (at, part) in parts.enumerate() {
         if at > 0 {
             token.push('.');
@@ -330,8 +330,8 @@ impl<'a> Reader<'a> {
         }
         let parts: SmallVec<[&[u8]; MOST_PARTS]> =
             (0..count).map(|_| self.bytes()).collect::<Option<_>>()?;
-        let room = parts.iter().map(|part| URL_SAFE_NO_PAD.encoded_length(part.len()) + 1).sum();
-        Some(pack(parts.iter().copied(), room))
+        let length = parts.iter().map(|part| URL_SAFE_NO_PAD.encoded_length(part.len()) + 1).sum();
+        Some(pack(parts.iter().copied(), length))
     }
 
     fn extensions(&mut self) -> Option<Vec<(u16, Vec<u8>)>> {
