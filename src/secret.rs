@@ -26,6 +26,7 @@ impl Wipe for String {
         // What is beyond the length is wiped in one go, what is before it byte by byte: so first nothing is before it.
         self.clear();
         self.zeroize();
+        // Empty, and of use to the next.
         room::keep(std::mem::take(self));
     }
 }
