@@ -9,6 +9,8 @@ use actix_web::http::header::{self, HeaderName, HeaderValue};
 use super::problem::ERROR_HEADER;
 use crate::http1::{is_value, put_field};
 
+const CACHE_CONTROL: &str = "cache-control";
+
 /// An answer with its body.
 pub enum Reply {
     Own(HttpResponse),
@@ -56,6 +58,17 @@ enum Caching {
     Set(&'static str),
 }
 
+impl Caching {
+    fn say(&mut self, value: &[u8]) {
+        if matches!(self, Self::Silent) {
+            *self = Self::Said(Vec::with_capacity(CACHE_CONTROL.len() + value.len() + 4));
+        }
+        if let Self::Said(lines) = self {
+            put_field(lines, CACHE_CONTROL, &[value]);
+        }
+    }
+}
+
 impl Passed {
     /// Without fields; `room` in bytes for all of them. More is fine, and costs an allocation.
     pub fn new(status: StatusCode, room: usize) -> Self {
@@ -76,18 +89,10 @@ impl Passed {
 
     /// Adds a field as it stands in a head that was read: nothing in it ends a line. What it says of caching counts unless it is overruled.
     pub fn pass(&mut self, name: &str, value: &[u8]) {
-        match (name, &mut self.caching) {
-            ("cache-control", Caching::Said(lines)) => return put_field(lines, name, &[value]),
-            ("cache-control", Caching::Silent) => {
-                let mut lines = Vec::with_capacity(name.len() + value.len() + 4);
-                put_field(&mut lines, name, &[value]);
-                self.caching = Caching::Said(lines);
-                return;
-            }
-            ("cache-control", Caching::Set(_)) => return,
-            ("date", _) => self.has_date = true,
-            _ => {}
+        if name == CACHE_CONTROL {
+            return self.caching.say(value);
         }
+        self.has_date |= name == "date";
         put_field(&mut self.lines, name, &[value]);
     }
 
@@ -111,7 +116,7 @@ impl Passed {
         out.extend_from_slice(&self.lines);
         match &self.caching {
             Caching::Said(lines) => out.extend_from_slice(lines),
-            Caching::Set(value) => put_field(out, "cache-control", &[value.as_bytes()]),
+            Caching::Set(value) => put_field(out, CACHE_CONTROL, &[value.as_bytes()]),
             // Whoever decides it has done so. An answer to a cookie that says nothing may be stored by anybody (PX-12).
             Caching::Silent => out.extend_from_slice(b"cache-control: no-store\r\n"),
         }

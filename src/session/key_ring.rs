@@ -11,7 +11,6 @@ use sha2::{Digest as _, Sha256};
 use smallvec::SmallVec;
 
 use super::SessionError;
-use super::plain::Plain;
 use super::xaes::{NONCE, Xaes};
 use crate::audit::{self, Event};
 use crate::config::CookieKey;
@@ -220,29 +219,27 @@ impl KeyRing {
     }
 
     /// Opens `value`, which must have been sealed for the same purpose and context.
-    pub(super) fn open(
+    pub fn open(
         &self,
         purpose: Purpose,
         value: &str,
         context: Context<'_>,
-    ) -> Result<Plain, OpenFailure> {
-        // One place from the cookie's text to the plain text, so that there is one to wipe.
-        let mut plain = Plain::before(HEADER);
-        let bytes = plain.room();
-        URL_SAFE_NO_PAD.decode_append(value, bytes).map_err(|_| OpenFailure::Invalid)?;
-        let (version, rest) = bytes.split_first_mut().ok_or(OpenFailure::Invalid)?;
+    ) -> Result<Vec<u8>, OpenFailure> {
+        let mut bytes = URL_SAFE_NO_PAD.decode_to_vec(value).map_err(|_| OpenFailure::Invalid)?;
+        let (version, rest) = bytes.split_first().ok_or(OpenFailure::Invalid)?;
         if !SEAL.can_read(*version) {
             return Err(OpenFailure::Unknown);
         }
-        let (&mut id, rest) = rest.split_first_chunk_mut::<KEY_ID>().ok_or(OpenFailure::Invalid)?;
-        let (&mut nonce, sealed) =
-            rest.split_first_chunk_mut::<NONCE>().ok_or(OpenFailure::Invalid)?;
+        let (&id, rest) = rest.split_first_chunk::<KEY_ID>().ok_or(OpenFailure::Invalid)?;
+        let (&nonce, _) = rest.split_first_chunk::<NONCE>().ok_or(OpenFailure::Invalid)?;
         let keys = self.keys.load();
         let key = keys.0.iter().find(|key| key.id == id).ok_or(OpenFailure::Unknown)?;
         let PurposeKey { cipher, head } =
             key.ciphers.get(purpose as usize).ok_or(OpenFailure::Invalid)?;
-        cipher.open(&nonce, sealed, &aad(head, context)).ok_or(OpenFailure::Invalid)?;
-        Ok(plain)
+        // One buffer from the cookie's text to the plain text, so that there is one to wipe.
+        bytes.drain(..HEADER);
+        cipher.open(&nonce, &mut bytes, &aad(head, context)).ok_or(OpenFailure::Invalid)?;
+        Ok(bytes)
     }
 }
 

@@ -19,7 +19,7 @@ fn sealed(ring: &KeyRing) -> String {
 }
 
 fn opened(ring: &KeyRing, value: &str) -> Result<Vec<u8>, OpenFailure> {
-    ring.open(Purpose::Record, value, context()).map(|plain| plain.expose().to_vec())
+    ring.open(Purpose::Record, value, context())
 }
 
 fn changed(ring: &KeyRing, keys: &[CookieKey]) -> Option<(String, bool, Vec<String>, Vec<String>)> {

@@ -8,7 +8,6 @@ mod login_cookie;
 mod login_trail;
 mod logout_cookie;
 mod names;
-mod plain;
 mod record;
 mod registration;
 mod ruled_claims;

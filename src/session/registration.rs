@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 use super::SessionError;
 use super::cookies::SessionCookies;
 use super::key_ring::{Context, Identity, OpenFailure, Purpose, delimited};
-use super::plain::Plain;
+use crate::secret::Secret;
 
 /// One client of ours at one issuer; stays the same while its provider's name, secret or place in the list changes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -83,9 +83,9 @@ impl SessionCookies {
         purpose: Purpose,
         value: &str,
         bound_to: Option<&[u8]>,
-    ) -> Option<Plain> {
+    ) -> Option<Secret<Vec<u8>>> {
         let context = self.owner(registration).ok()?.context(bound_to);
-        self.ring.open(purpose, value, context).ok()
+        self.ring.open(purpose, value, context).ok().map(Secret::new)
     }
 
     /// Opens `value`, whichever of the app's clients it belongs to, and says which. There are a few at most, and one key: which of
@@ -95,11 +95,11 @@ impl SessionCookies {
         purpose: Purpose,
         value: &str,
         bound_to: Option<&[u8]>,
-    ) -> Result<(Plain, &Owner), OpenFailure> {
+    ) -> Result<(Secret<Vec<u8>>, &Owner), OpenFailure> {
         let mut failure = OpenFailure::Unknown;
         for owner in &self.owners {
             match self.ring.open(purpose, value, owner.context(bound_to)) {
-                Ok(plain) => return Ok((plain, owner)),
+                Ok(plain) => return Ok((Secret::new(plain), owner)),
                 Err(OpenFailure::Unknown) => return Err(OpenFailure::Unknown),
                 Err(OpenFailure::Invalid) => failure = OpenFailure::Invalid,
             }

@@ -124,9 +124,9 @@ fn xaes_matches_the_published_vectors() {
         let sealed = Xaes::new(&[byte; 32]).seal(nonce, b"XAES-256-GCM", aad.as_bytes()).unwrap();
         let hex: String = sealed.iter().fold(String::new(), |hex, b| format!("{hex}{b:02x}"));
         assert_eq!(hex, expected);
-        let mut opened = sealed.clone();
+        let mut opened = sealed;
         Xaes::new(&[byte; 32]).open(nonce, &mut opened, aad.as_bytes()).unwrap();
-        assert_eq!(opened.strip_suffix(&sealed[12..]), Some(b"XAES-256-GCM".as_slice()));
+        assert_eq!(opened, b"XAES-256-GCM");
     }
 }
 
@@ -152,7 +152,7 @@ fn xaes_matches_the_published_accumulated_vector() {
         let mut sealed = Xaes::new(&key).seal(&nonce, &plain, &aad).unwrap();
         digest.update(&sealed);
         Xaes::new(&key).open(&nonce, &mut sealed, &aad).unwrap();
-        assert_eq!(sealed[..plain.len()], plain);
+        assert_eq!(sealed, plain);
     }
     let sum = take(&mut digest.finalize_xof(), 32);
     let hex: String = sum.iter().fold(String::new(), |hex, b| format!("{hex}{b:02x}"));

@@ -56,7 +56,7 @@ impl SessionCookies {
     pub fn open_ticket(&self, jar: &[&str]) -> Option<(Ticket, bool)> {
         values(jar, &self.names.ticket).take(MOST_PLANTED).find_map(|value| {
             let (plain, _) = self.open_any(Purpose::Ticket, value, None).ok()?;
-            let bytes = plain.expose().try_into().ok()?;
+            let bytes = plain.expose().as_slice().try_into().ok()?;
             Some((Ticket(bytes), self.ring.is_current(value)))
         })
     }
@@ -122,6 +122,6 @@ impl SessionCookies {
         registration: Registration,
     ) -> Option<String> {
         let plain = self.open_for(registration, Purpose::Listed, sealed, Some(digest))?;
-        String::from_utf8(plain.expose().to_vec()).ok()
+        String::from_utf8(plain.expose().clone()).ok()
     }
 }

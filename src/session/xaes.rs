@@ -9,8 +9,6 @@ use zeroize::Zeroize as _;
 
 /// Bytes of a nonce.
 pub const NONCE: usize = 24;
-/// Bytes of a tag, which stands behind what it authenticates.
-pub const TAG: usize = 16;
 
 /// A prepared key: its AES schedule and the CMAC subkey K1.
 pub struct Xaes {
@@ -32,11 +30,9 @@ impl Xaes {
         self.message_cipher(nonce).encrypt(&gcm_nonce(nonce), Payload { msg: plain, aad }).ok()
     }
 
-    /// Opens `sealed` where it stands, which then holds the plain text before its tag; `None` when anything at all is wrong with it.
-    pub fn open(&self, nonce: &[u8; NONCE], sealed: &mut [u8], aad: &[u8]) -> Option<()> {
-        let (text, tag) = sealed.split_last_chunk_mut::<TAG>()?;
-        let cipher = self.message_cipher(nonce);
-        cipher.decrypt_inout_detached(&gcm_nonce(nonce), aad, text.into(), (&*tag).into()).ok()
+    /// Opens `sealed` where it stands, which then holds the plain text; `None` when anything at all is wrong with it.
+    pub fn open(&self, nonce: &[u8; NONCE], sealed: &mut Vec<u8>, aad: &[u8]) -> Option<()> {
+        self.message_cipher(nonce).decrypt_in_place(&gcm_nonce(nonce), aad, sealed).ok()
     }
 
     fn message_cipher(&self, nonce: &[u8; NONCE]) -> Aes256Gcm {
