@@ -10,7 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroize;
 
-pub use room::room;
+pub use room::{room, text_room};
 
 /// A value that must never be printed: a token, a key, a code verifier.
 pub struct Secret<T: Wipe>(T);
@@ -27,7 +27,7 @@ impl Wipe for String {
         self.clear();
         self.zeroize();
         // Empty, and of use to the next.
-        room::keep(std::mem::take(self));
+        room::keep(std::mem::take(self).into_bytes());
     }
 }
 
@@ -35,6 +35,7 @@ impl Wipe for Vec<u8> {
     fn wipe(&mut self) {
         self.clear();
         self.zeroize();
+        room::keep(std::mem::take(self));
     }
 }
 

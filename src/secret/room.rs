@@ -1,5 +1,5 @@
-//! The room of long secrets. Each call reads a token that is too large for the allocator's quick lists, so a thread keeps the room of those
-//! that were wiped for the next ones. Never gives out a string that holds anything.
+//! The room of long secrets. Each call opens a session and reads a token, both too large for the allocator's quick lists, so a thread keeps
+//! the room of those that were wiped for the next ones. Never gives out what holds anything.
 
 use std::cell::RefCell;
 
@@ -13,21 +13,27 @@ const KEPT: usize = 64;
 const STEP: usize = 512;
 
 thread_local! {
-    static ROOMS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+    static ROOMS: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// An empty string with room for a secret of so many bytes.
-pub fn room(bytes: usize) -> String {
+/// Empty, with room for a secret of so many bytes.
+pub fn room(bytes: usize) -> Vec<u8> {
     if !(LEAST..=MOST).contains(&bytes) {
-        return String::with_capacity(bytes);
+        return Vec::with_capacity(bytes);
     }
     let kept = ROOMS.try_with(|rooms| rooms.borrow_mut().pop()).ok().flatten();
     let fits = kept.filter(|room| room.capacity() >= bytes);
-    fits.unwrap_or_else(|| String::with_capacity(bytes.next_multiple_of(STEP)))
+    fits.unwrap_or_else(|| Vec::with_capacity(bytes.next_multiple_of(STEP)))
+}
+
+/// The same for a text.
+pub fn text_room(bytes: usize) -> String {
+    // Nothing is text.
+    String::from_utf8(room(bytes)).unwrap_or_default()
 }
 
 /// Takes the room of a secret that was wiped.
-pub(super) fn keep(room: String) {
+pub(super) fn keep(room: Vec<u8>) {
     if !room.is_empty() || !(LEAST..=MOST).contains(&room.capacity()) {
         return;
     }
@@ -47,15 +53,17 @@ mod tests {
 
     #[test]
     fn the_room_of_a_long_secret_serves_the_next_and_is_empty() {
-        let mut long = room(2_000);
+        let mut long = text_room(2_000);
         let place = long.as_ptr();
         long.push_str(&"x".repeat(2_000));
         drop(Secret::new(long));
         let next = room(1_900);
-        assert_eq!((next.as_ptr(), next.as_str()), (place, ""));
+        assert_eq!((next.as_ptr(), next.as_slice()), (place, b"".as_slice()));
         drop(Secret::new(next));
         let longer = room(3_000);
         assert!(longer.capacity() >= 3_000 && longer.is_empty());
+        let (one, another) = (room(LEAST), room(LEAST));
+        assert_ne!(one.as_ptr(), another.as_ptr(), "each has its own");
     }
 
     #[test]
@@ -65,7 +73,7 @@ mod tests {
             drop(Secret::new(room(bytes)));
             assert_eq!(kept(), 0, "{bytes}");
         }
-        keep("not wiped".repeat(LEAST));
+        keep(b"not wiped".repeat(LEAST));
         assert_eq!(kept(), 0);
         let many: Vec<_> = (0..KEPT + 3).map(|_| Secret::new(room(LEAST))).collect();
         drop(many);

@@ -9,7 +9,7 @@ use super::record::{LoginAttempt, PROOF_KEY, Replaced, SessionId, SessionRecord}
 use super::registration::Registration;
 use crate::clock::Timestamp;
 use crate::formats::RECORD;
-use crate::secret::{Secret, room};
+use crate::secret::{Secret, text_room};
 
 /// The layouts below are those of this one; a second version that is read has a reader of its own.
 const _: () = assert!(RECORD.reads.0 == RECORD.writes && RECORD.reads.1 == RECORD.writes);
@@ -257,7 +257,7 @@ fn unpack(token: &str) -> Option<Vec<Vec<u8>>> {
 
 /// Writes the parts in base64url with dots between; `length` in bytes, or a copy of a token would be left behind by growing.
 fn pack<'a>(parts: impl Iterator<Item = &'a [u8]>, length: usize) -> String {
-    let mut token = room(length);
+    let mut token = text_room(length);
     for (at, part) in parts.enumerate() {
         if at > 0 {
             token.push('.');

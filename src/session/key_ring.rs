@@ -15,7 +15,7 @@ use super::xaes::{NONCE, Xaes};
 use crate::audit::{self, Event};
 use crate::config::CookieKey;
 use crate::formats::SEAL;
-use crate::secret::Random;
+use crate::secret::{Random, room};
 use crate::telemetry::Counter;
 
 /// A sealed value is version ‖ key id ‖ nonce ‖ ciphertext ‖ tag, in base64url. The version is authenticated.
@@ -225,7 +225,8 @@ impl KeyRing {
         value: &str,
         context: Context<'_>,
     ) -> Result<Vec<u8>, OpenFailure> {
-        let mut bytes = URL_SAFE_NO_PAD.decode_to_vec(value).map_err(|_| OpenFailure::Invalid)?;
+        let mut bytes = room(URL_SAFE_NO_PAD.estimated_decoded_length(value.len()));
+        URL_SAFE_NO_PAD.decode_append(value, &mut bytes).map_err(|_| OpenFailure::Invalid)?;
         let (version, rest) = bytes.split_first().ok_or(OpenFailure::Invalid)?;
         if !SEAL.can_read(*version) {
             return Err(OpenFailure::Unknown);
